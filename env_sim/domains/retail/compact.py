@@ -1,0 +1,102 @@
+"""How retail looks in the compact language: which ids become handles, which fields of a result remain."""
+
+import json
+from collections.abc import Mapping
+
+from env_sim.compact import CompactRenderer, CompactSpec, Composite, HandleKind
+
+ADDRESS_FIELDS = ("address1", "address2", "city", "state", "country", "zip")
+_ADDRESS = r"\b\d+ [A-Z][A-Za-z ]+, [A-Za-z0-9 #]+, [A-Z][A-Za-z ]+, [A-Z]{2}, [A-Za-z ]+, \d{5}\b"
+_KINDS = (
+    HandleKind("m", r"\b[\w.]+@[\w.]+\w\b", 2),
+    HandleKind("n", r"(?<=name is )[A-Z][a-z]+ [A-Z][a-z]+", 2),
+    HandleKind("a", _ADDRESS, 9),
+    HandleKind("o", r"#W\d{7}\b", 9),
+    HandleKind("p", r"\b(?:credit_card|gift_card|paypal)_\d{7}\b", 6),
+    HandleKind("u", r"\b[a-z]+_[a-z]+_\d{4}\b", 2),
+    HandleKind("i", r"\b\d{10}\b", 60),
+    HandleKind("k", "", 20),
+    HandleKind("z", r"\b\d{5}\b", 3),
+)
+_LETTERS = {
+    "order_id": "o",
+    "item_ids": "i",
+    "new_item_ids": "i",
+    "item_id": "i",
+    "product_id": "k",
+    "payment_method_id": "p",
+    "user_id": "u",
+    "email": "m",
+    "zip": "z",
+    "address": "a",
+    "name": "n",
+}
+_ORDER_WRITES = ("cancel_", "modify_pending_", "return_", "exchange_")
+
+
+def address_line(address: Mapping[str, str]) -> str:
+    """An address as one line; the compact renderer finds it again in free text."""
+    return ", ".join(address[name] for name in ADDRESS_FIELDS)
+
+
+def build_spec(tool_schemas: list[dict]) -> CompactSpec:
+    """The compact language of retail over its tool schemas."""
+    types = {}
+    for schema in tool_schemas:
+        function = schema["function"]
+        properties = function["parameters"].get("properties", {})
+        types[function["name"]] = {name: prop.get("type", "string") for name, prop in properties.items()}
+    return CompactSpec(
+        kinds=_KINDS,
+        composites=(
+            Composite("address", "a", ADDRESS_FIELDS),
+            Composite("name", "n", ("first_name", "last_name"), join=" "),
+        ),
+        letter_of_argument=_LETTERS,
+        argument_types=types,
+        summarize=_summarize,
+    )
+
+
+def _summarize(renderer: CompactRenderer, tool: str, content: str) -> str:
+    if tool.startswith("find_user"):
+        return renderer.handle("u", content)
+    if tool == "get_user_details":
+        return _user(renderer, json.loads(content))
+    if tool == "get_order_details":
+        return _order(renderer, json.loads(content))
+    if tool == "get_product_details":
+        return _product(renderer, json.loads(content))
+    if tool == "modify_user_address":
+        user = json.loads(content)
+        return f"{renderer.handle('u', user['user_id'])} {renderer.handle('a', address_line(user['address']))}"
+    if tool.startswith(_ORDER_WRITES):
+        order = json.loads(content)
+        return f"{renderer.handle('o', order['order_id'])} {renderer.text(order['status'])}"
+    return " ".join(renderer.text(content).split()[:40])
+
+
+def _user(renderer: CompactRenderer, user: dict) -> str:
+    words = [renderer.handle("u", user["user_id"]), renderer.handle("a", address_line(user["address"]))]
+    for method_id, method in user["payment_methods"].items():
+        words += [renderer.handle("p", method_id), method["source"]]
+    words += [renderer.handle("o", order_id) for order_id in user["orders"]]
+    return " ".join(words)
+
+
+def _order(renderer: CompactRenderer, order: dict) -> str:
+    paid = order["payment_history"][0]["payment_method_id"] if order["payment_history"] else ""
+    words = [renderer.handle("o", order["order_id"]), renderer.text(order["status"])]
+    words += [renderer.handle("p", paid) if paid else "", renderer.handle("a", address_line(order["address"]))]
+    for item in order["items"]:
+        words += [renderer.handle("i", item["item_id"]), renderer.handle("k", item["product_id"])]
+        words += [renderer.text(item["name"]), *map(renderer.text, item["options"].values())]
+    return " ".join(word for word in words if word)
+
+
+def _product(renderer: CompactRenderer, product: dict) -> str:
+    words = [renderer.handle("k", product["product_id"])]
+    for item_id, variant in product["variants"].items():
+        if variant["available"]:
+            words += [renderer.handle("i", item_id), *map(renderer.text, variant["options"].values())]
+    return " ".join(words)

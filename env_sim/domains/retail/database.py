@@ -1,0 +1,148 @@
+"""The retail base: users, orders and products, with the texts and indexes that make reads a lookup.
+
+Immutable: every text, index and hash is computed once, on first use, and shared by all episodes. Changing a record
+in place would silently corrupt all of them.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from env_sim.domains.retail.records import check_tables
+from env_sim.world import JsonRecord, canonical_text, hash_tables
+from schemas.errors import CorruptDatabaseError
+
+__all__ = ["RetailDatabase", "database_from_json", "load_database"]
+
+
+class RetailDatabase:
+    """An immutable shop. Build it through `load_database`, `database_from_json` or the generator."""
+
+    def __init__(self, tables: dict[str, dict[str, JsonRecord]]) -> None:
+        """Take checked tables over; the caller must not keep changing them."""
+        self.tables = tables
+        self._texts: dict[tuple[str, str], str] = {}
+        self._fragments: dict[str, dict[str, str]] = {}
+        self._sha256: str | None = None
+        self._user_by_email: dict[str, str] | None = None
+        self._users_by_name: dict[str, dict[str, list[str]]] | None = None
+        self._product_by_item: dict[str, str] | None = None
+        self._product_types: str | None = None
+
+    @property
+    def users(self) -> Mapping[str, JsonRecord]:
+        """Users by id. Read only."""
+        return MappingProxyType(self.tables["users"])
+
+    @property
+    def orders(self) -> Mapping[str, JsonRecord]:
+        """Orders by id; the optional fields that tau2's file omits are null. Read only."""
+        return MappingProxyType(self.tables["orders"])
+
+    @property
+    def products(self) -> Mapping[str, JsonRecord]:
+        """Products by id. Read only."""
+        return MappingProxyType(self.tables["products"])
+
+    def text(self, table: str, key: str) -> str:
+        """What a tool prints for an unchanged record."""
+        text = self._texts.get((table, key))
+        if text is None:
+            text = self._texts[table, key] = json.dumps(self.tables[table][key])
+        return text
+
+    def item_text(self, item_id: str) -> str | None:
+        """What a tool prints for a variant, None when no product has it."""
+        product_id = self.product_of_item(item_id)
+        if product_id is None:
+            return None
+        text = self._texts.get(("items", item_id))
+        if text is None:
+            variant = self.tables["products"][product_id]["variants"][item_id]
+            text = self._texts["items", item_id] = json.dumps(variant)
+        return text
+
+    def product_types_text(self) -> str:
+        """Product names and ids as one JSON object, names sorted."""
+        if self._product_types is None:
+            names = {product["name"]: product["product_id"] for product in self.tables["products"].values()}
+            self._product_types = json.dumps(names, sort_keys=True)
+        return self._product_types
+
+    def user_by_email(self, lowered: str) -> str | None:
+        """Id of the first user, in table order, with this lower-cased address."""
+        if self._user_by_email is None:
+            self._user_by_email = {}
+            for user_id, user in self.tables["users"].items():
+                self._user_by_email.setdefault(user["email"].lower(), user_id)
+        return self._user_by_email.get(lowered)
+
+    def users_by_first_name(self, lowered: str) -> Mapping[str, list[str]]:
+        """Ids in table order by lower-cased last name, of the users with this lower-cased first name."""
+        if self._users_by_name is None:
+            self._users_by_name = {}
+            for user_id, user in self.tables["users"].items():
+                name = user["name"]
+                by_last = self._users_by_name.setdefault(name["first_name"].lower(), {})
+                by_last.setdefault(name["last_name"].lower(), []).append(user_id)
+        return self._users_by_name.get(lowered, {})
+
+    def product_of_item(self, item_id: str) -> str | None:
+        """Id of the first product, in table order, that has this variant."""
+        if self._product_by_item is None:
+            self._product_by_item = {}
+            for product_id, product in self.tables["products"].items():
+                for variant_id in product["variants"]:
+                    self._product_by_item.setdefault(variant_id, product_id)
+        return self._product_by_item.get(item_id)
+
+    def canonical_fragments(self, table: str) -> dict[str, str]:
+        """Canonical text of every record of a table, ids sorted."""
+        fragments = self._fragments.get(table)
+        if fragments is None:
+            records = self.tables[table]
+            fragments = self._fragments[table] = {key: canonical_text(records[key]) for key in sorted(records)}
+        return fragments
+
+    def entity_ids(self) -> dict[str, tuple[str, ...]]:
+        """Sorted ids under `user_ids`, `order_ids`, `product_ids` and `item_ids`."""
+        items = (item_id for product in self.tables["products"].values() for item_id in product["variants"])
+        return {
+            "user_ids": tuple(sorted(self.tables["users"])),
+            "order_ids": tuple(sorted(self.tables["orders"])),
+            "product_ids": tuple(sorted(self.tables["products"])),
+            "item_ids": tuple(sorted(items)),
+        }
+
+    def content_sha256(self) -> str:
+        """tau2's own hash of this database when nothing is changed."""
+        if self._sha256 is None:
+            self._sha256 = hash_tables((table, self.canonical_fragments(table)) for table in sorted(self.tables))
+        return self._sha256
+
+
+def load_database(path: str | Path) -> RetailDatabase:
+    """Read a tau2 `db.json`.
+
+    Raises:
+        CorruptDatabaseError: When the file is missing, is no JSON, or holds a bad record (the first one is named).
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CorruptDatabaseError(
+            f"database[{path}]: expected a readable file, got {error.strerror}; correct the path"
+        ) from error
+    except ValueError as error:
+        raise CorruptDatabaseError(f"database[{path}]: expected JSON, got {error}; restore the file") from error
+    return RetailDatabase(check_tables(content, str(path)))
+
+
+def database_from_json(content: object, source: str = "json") -> RetailDatabase:
+    """Check a parsed database and take it as a base; `content` is not kept.
+
+    Raises:
+        CorruptDatabaseError: At the first bad record.
+    """
+    return RetailDatabase(check_tables(content, source))

@@ -1,0 +1,92 @@
+"""The retail tools without tau2's mistakes: the training default.
+
+Every departure from parity is in this file. A reward that compares end states would otherwise punish a correct agent
+(pairs given in another order, unrounded sums) or reward a wrong one (an exchange for the same item).
+"""
+
+from typing import ClassVar
+
+from env_sim.domains.retail.read_tools import TOOLKIT
+from env_sim.domains.retail.write_tools import WriteTools, transaction
+from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
+
+__all__ = ["StrictEnvironment"]
+
+
+class _StrictTools(WriteTools):
+    """Overrides of single rules; checks and texts stay where they are."""
+
+    exchanges_same_item: ClassVar[bool] = False
+
+    __slots__ = ()
+
+    def refunds(self, history: list[JsonRecord]) -> list[JsonRecord]:
+        """One refund per method that still holds money of the customer, in the order of first payment."""
+        balance: dict[str, float] = {}
+        for entry in history:
+            sign = 1 if entry["transaction_type"] == "payment" else -1
+            method_id = entry["payment_method_id"]
+            balance[method_id] = round(balance.get(method_id, 0.0) + sign * entry["amount"], 2)
+        return [transaction("refund", paid, method_id) for method_id, paid in balance.items() if paid > 0]
+
+    def check_address_change(self, order: JsonRecord) -> None:
+        """Refuse unless untouched: the policy allows no further change after an item modification."""
+        if order["status"] != "pending":
+            raise ToolRefusal("Non-pending order cannot be modified")
+
+    def new_variants(
+        self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool
+    ) -> list[JsonRecord]:
+        """As in parity, and at least one pair is required."""
+        if not pairs:
+            raise ToolRefusal("The list of items must not be empty")
+        return super().new_variants(order, pairs, same_allowed=same_allowed)
+
+    def price_difference(
+        self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]
+    ) -> float:
+        """The difference in whole cents; adding 0.0 turns -0.0 into 0.0."""
+        return round(super().price_difference(order, pairs, variants), 2) + 0.0
+
+    def replaced_items(
+        self, items: list[JsonRecord], pairs: list[tuple[str, str]], variants: list[JsonRecord]
+    ) -> list[JsonRecord]:
+        """Each item takes its own variant's price and options, whatever the order of the pairs.
+
+        Old ids are looked up among the items as they were; equal ones take their new ids in sorted order.
+        """
+        wanted: dict[str, list[JsonRecord]] = {}
+        for (item_id, _), variant in zip(pairs, variants, strict=True):
+            wanted.setdefault(item_id, []).append(variant)
+        queues = {item_id: sorted(new, key=lambda variant: variant["item_id"]) for item_id, new in wanted.items()}
+        changed = []
+        for item in items:
+            queue = queues.get(item["item_id"])
+            if queue:
+                variant = queue.pop(0)
+                own = {key: variant[key] for key in ("item_id", "price", "options")}
+                item = {**item, **own}
+            changed.append(item)
+        return changed
+
+    @tool(TOOLKIT, writes=True)
+    def return_delivered_order_items(self, order_id: str, item_ids: list[str], payment_method_id: str) -> str:
+        """As in parity, and at least one item is required once nothing else is wrong."""
+        if self.order(order_id)["status"] == "delivered" and not item_ids:
+            raise ToolRefusal("The list of items must not be empty")
+        return super().return_delivered_order_items(order_id, item_ids, payment_method_id)
+
+    def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
+        """An order is compared by which items it holds, not by their places in the list."""
+        if table != "orders":
+            return record
+        return {**record, "items": sorted(record["items"], key=lambda item: item["item_id"])}
+
+
+class StrictEnvironment(_StrictTools):
+    """An episode under corrected rules."""
+
+    mode: ClassVar[Mode] = "strict"
+    tools = collect_tools(_StrictTools)
+
+    __slots__ = ()

@@ -1,0 +1,301 @@
+"""The retail tools that change the state, exactly as tau2 does it: order of checks, texts, unrounded amounts, mistakes.
+
+Read `strict_tools` for the corrected behaviour. Records are replaced, never changed in place. Each refusal comes before
+the first `put`; the one order in which checks run is tau2's, since several can apply to one call.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel
+
+from env_sim.domains.retail.read_tools import TOOLKIT, ReadTools
+from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
+
+__all__ = ["CANCEL_REASONS", "ParityEnvironment", "UserAddress", "WriteTools"]
+
+CANCEL_REASONS = frozenset({"no longer needed", "ordered by mistake"})
+"""The reasons that cancel accepts."""
+
+
+class UserAddress(BaseModel):
+    """A postal address. Built only for its refusal texts: tau2 shows pydantic's own words under this class name."""
+
+    address1: str
+    address2: str
+    city: str
+    country: str
+    state: str
+    zip: str
+
+
+def is_gift_card(method: JsonRecord) -> bool:
+    """Whether the balance of a method is kept in the shop."""
+    return method["source"] == "gift_card"
+
+
+def count_refusal(wanted: Sequence[str], order: JsonRecord) -> str | None:
+    """The first wanted id that the order holds less often than wanted, None when all are there."""
+    held = [item["item_id"] for item in order["items"]]
+    # Any JSON value may arrive: a string is walked by characters, a number has no length, as in tau2.
+    for item_id in wanted:
+        if wanted.count(item_id) > held.count(item_id):
+            return item_id
+    return None
+
+
+class WriteTools(ReadTools):
+    """The seven tools that write, in tau2's way."""
+
+    __slots__ = ()
+
+    def payment_method(self, user_id: str, payment_method_id: str) -> JsonRecord:
+        """The method among this user's own, or the tool's refusal."""
+        methods = self.user(user_id)["payment_methods"]
+        if payment_method_id not in methods:
+            raise ToolRefusal("Payment method not found")
+        return methods[payment_method_id]
+
+    def change_order(self, order: JsonRecord, **fields: object) -> str:
+        """Replace fields of an order and show it."""
+        order_id = order["order_id"]
+        self.put("orders", order_id, {**order, **fields})
+        return self.text("orders", order_id)
+
+    def credit(self, user_id: str, payment_method_id: str, amount: float) -> None:
+        """Add to a gift card's balance (a negative amount takes away); other methods settle outside the shop."""
+        user = self.user(user_id)
+        method = user["payment_methods"][payment_method_id]
+        if is_gift_card(method):
+            changed = {**method, "balance": round(method["balance"] + amount, 2)}
+            self.put("users", user_id, {**user, "payment_methods": {**user["payment_methods"], method["id"]: changed}})
+
+    @tool(TOOLKIT, writes=True)
+    def cancel_pending_order(self, order_id: str, reason: str) -> str:
+        """Cancel a pending order and refund it."""
+        order = self.order(order_id)
+        if order["status"] != "pending":
+            raise ToolRefusal("Non-pending order cannot be cancelled")
+        if reason not in CANCEL_REASONS:
+            raise ToolRefusal("Invalid reason")
+        refunds = self.refunds(order["payment_history"])
+        for refund in refunds:
+            self.credit(order["user_id"], refund["payment_method_id"], refund["amount"])
+        history = [*order["payment_history"], *refunds]
+        return self.change_order(order, status="cancelled", cancel_reason=reason, payment_history=history)
+
+    def refunds(self, history: list[JsonRecord]) -> list[JsonRecord]:
+        """What cancelling pays back: every entry, earlier refunds included (tau2's mistake)."""
+        return [transaction("refund", entry["amount"], entry["payment_method_id"]) for entry in history]
+
+    @tool(TOOLKIT, writes=True)
+    def modify_pending_order_address(
+        self,
+        order_id: str,
+        address1: str,
+        address2: str,
+        city: str,
+        state: str,
+        country: str,
+        zip: str,
+    ) -> str:
+        """Replace the address of an order that is not shipped."""
+        order = self.order(order_id)
+        self.check_address_change(order)
+        return self.change_order(order, address=address(address1, address2, city, country, state, zip))
+
+    def check_address_change(self, order: JsonRecord) -> None:
+        """Refuse unless the order is pending, with or without modified items."""
+        if "pending" not in order["status"]:
+            raise ToolRefusal("Non-pending order cannot be modified")
+
+    @tool(TOOLKIT, writes=True)
+    def modify_user_address(
+        self,
+        user_id: str,
+        address1: str,
+        address2: str,
+        city: str,
+        state: str,
+        country: str,
+        zip: str,
+    ) -> str:
+        """Replace a user's default address; orders keep theirs."""
+        user = self.user(user_id)
+        self.put("users", user_id, {**user, "address": address(address1, address2, city, country, state, zip)})
+        return self.text("users", user_id)
+
+    @tool(TOOLKIT, writes=True)
+    def modify_pending_order_payment(self, order_id: str, payment_method_id: str) -> str:
+        """Pay a pending order by another method."""
+        order = self.order(order_id)
+        if "pending" not in order["status"]:
+            raise ToolRefusal("Non-pending order cannot be modified")
+        user_id, history = order["user_id"], order["payment_history"]
+        method = self.payment_method(user_id, payment_method_id)
+        if len(history) != 1 or history[0]["transaction_type"] != "payment":
+            raise ToolRefusal("There should be exactly one payment for a pending order")
+        old_id, amount = history[0]["payment_method_id"], history[0]["amount"]
+        if old_id == payment_method_id:
+            raise ToolRefusal("The new payment method should be different from the current one")
+        if is_gift_card(method) and method["balance"] < amount:
+            raise ToolRefusal("Insufficient gift card balance to pay for the order")
+        self.credit(user_id, payment_method_id, -amount)
+        self.credit(user_id, old_id, amount)
+        moved = [transaction("payment", amount, payment_method_id), transaction("refund", amount, old_id)]
+        return self.change_order(order, payment_history=history + moved)
+
+    @tool(TOOLKIT, writes=True)
+    def modify_pending_order_items(
+        self, order_id: str, item_ids: list[str], new_item_ids: list[str], payment_method_id: str
+    ) -> str:
+        """Replace items of a pending order by other variants of their products, once."""
+        order = self.order(order_id)
+        if order["status"] != "pending":
+            raise ToolRefusal("Non-pending order cannot be modified")
+        missing = count_refusal(item_ids, order)
+        if missing is not None:
+            raise ToolRefusal(f"{missing} not found")
+        if len(item_ids) != len(new_item_ids):
+            raise ToolRefusal("The number of items to be exchanged should match")
+        pairs = list(zip(item_ids, new_item_ids, strict=True))
+        variants = self.new_variants(order, pairs, same_allowed=False)
+        difference = self.price_difference(order, pairs, variants)
+        method = self.payment_method(order["user_id"], payment_method_id)
+        if is_gift_card(method) and method["balance"] < difference:
+            raise ToolRefusal("Insufficient gift card balance to pay for the new item")
+        self.credit(order["user_id"], payment_method_id, -difference)
+        kind = "payment" if difference > 0 else "refund"
+        return self.change_order(
+            order,
+            items=self.replaced_items(order["items"], pairs, variants),
+            status="pending (item modified)",
+            payment_history=[*order["payment_history"], transaction(kind, abs(difference), payment_method_id)],
+        )
+
+    def new_variants(
+        self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool
+    ) -> list[JsonRecord]:
+        """The variant that each pair asks for, or the refusal of the first bad pair."""
+        variants = []
+        for item_id, new_item_id in pairs:
+            if not same_allowed and item_id == new_item_id:
+                raise ToolRefusal("The new item id should be different from the old item id")
+            available = self.base.tables["products"][first_item(order["items"], item_id)["product_id"]]["variants"]
+            if new_item_id not in available:
+                raise ToolRefusal("Variant not found")
+            if not available[new_item_id]["available"]:
+                raise ToolRefusal(f"New item {new_item_id} not found or available")
+            variants.append(available[new_item_id])
+        return variants
+
+    def price_difference(
+        self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]
+    ) -> float:
+        """What the new variants cost more, summed pair by pair and unrounded; the integer 0 without pairs."""
+        difference = 0
+        for (item_id, _), variant in zip(pairs, variants, strict=True):
+            difference += variant["price"] - first_item(order["items"], item_id)["price"]
+        return difference
+
+    def replaced_items(
+        self, items: list[JsonRecord], pairs: list[tuple[str, str]], variants: list[JsonRecord]
+    ) -> list[JsonRecord]:
+        """The items after the change: each gets price and options of the LAST variant (tau2's mistake).
+
+        Ids are looked up again after each replacement, so a chain A to B, B to C moves one item twice, as in tau2.
+        """
+        changed = list(items)
+        for item_id, new_item_id in pairs:
+            place = changed.index(first_item(changed, item_id))
+            last = {"price": variants[-1]["price"], "options": variants[-1]["options"]}
+            changed[place] = {**changed[place], "item_id": new_item_id, **last}
+        return changed
+
+    @tool(TOOLKIT, writes=True)
+    def return_delivered_order_items(self, order_id: str, item_ids: list[str], payment_method_id: str) -> str:
+        """Request the return of delivered items."""
+        order = self.order(order_id)
+        if order["status"] != "delivered":
+            raise ToolRefusal("Non-delivered order cannot be returned")
+        method = self.payment_method(order["user_id"], payment_method_id)
+        if not is_gift_card(method) and payment_method_id != order["payment_history"][0]["payment_method_id"]:
+            raise ToolRefusal("Payment method should be the original payment method")
+        if count_refusal(item_ids, order) is not None:
+            raise ToolRefusal("Some item not found")
+        return self.change_order(
+            order,
+            status="return requested",
+            return_items=sorted(item_ids),
+            return_payment_method_id=payment_method_id,
+        )
+
+    @tool(TOOLKIT, writes=True)
+    def exchange_delivered_order_items(
+        self, order_id: str, item_ids: list[str], new_item_ids: list[str], payment_method_id: str
+    ) -> str:
+        """Request the exchange of delivered items for other variants of their products."""
+        order = self.order(order_id)
+        if order["status"] != "delivered":
+            raise ToolRefusal("Non-delivered order cannot be exchanged")
+        missing = count_refusal(item_ids, order)
+        if missing is not None:
+            raise ToolRefusal(f"Number of {missing} not found.")
+        if len(item_ids) != len(new_item_ids):
+            raise ToolRefusal("The number of items to be exchanged should match.")
+        pairs = list(zip(item_ids, new_item_ids, strict=True))
+        variants = self.new_variants(order, pairs, same_allowed=self.exchanges_same_item)
+        difference = round(self.price_difference(order, pairs, variants), 2)
+        method = self.payment_method(order["user_id"], payment_method_id)
+        if is_gift_card(method) and method["balance"] < difference:
+            raise ToolRefusal("Insufficient gift card balance to pay for the price difference")
+        return self.change_order(
+            order,
+            status="exchange requested",
+            exchange_items=sorted(item_ids),
+            exchange_new_items=sorted(new_item_ids),
+            exchange_payment_method_id=payment_method_id,
+            exchange_price_difference=difference,
+        )
+
+    exchanges_same_item: ClassVar[bool] = True
+    """Whether an item may be exchanged for itself."""
+
+
+class ParityEnvironment(WriteTools):
+    """An episode that answers as tau2 does."""
+
+    mode: ClassVar[Mode] = "parity"
+    tools = collect_tools(WriteTools)
+
+    __slots__ = ()
+
+
+def first_item(items: list[JsonRecord], item_id: str) -> JsonRecord:
+    """The first item with this id; callers have counted, so there is one."""
+    return next(item for item in items if item["item_id"] == item_id)
+
+
+def transaction(kind: Literal["payment", "refund"], amount: float, payment_method_id: str) -> JsonRecord:
+    """An entry of a payment history. tau2 validates it, which turns the integer 0 into 0.0."""
+    return {"transaction_type": kind, "amount": float(amount), "payment_method_id": payment_method_id}
+
+
+def address(address1: str, address2: str, city: str, country: str, state: str, zip: str) -> JsonRecord:
+    """A checked address, keys in printing order.
+
+    Raises:
+        pydantic.ValidationError: When a part is no text; its words are the tool's answer.
+    """
+    fields = {
+        "address1": address1,
+        "address2": address2,
+        "city": city,
+        "country": country,
+        "state": state,
+        "zip": zip,
+    }
+    # Plain ASCII text is always valid; everything else (wrong types, lone surrogates) is pydantic's to judge.
+    if not all(type(value) is str and value.isascii() for value in fields.values()):
+        return UserAddress.model_validate(fields).model_dump()
+    return fields

@@ -1,0 +1,89 @@
+"""One run of one policy on one task: environment, user and agent take turns until someone stops.
+
+No threads, no disk, no tokens: an `Episode` is stepped with assistant messages and answers with the messages that
+follow. `run_episode` drives it with a message-level policy; token-level policies drive it through `env_sim.sessions`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from env_sim.user import ScriptedUser
+from env_sim.world import Database, Domain, Environment
+from schemas import Action, Message, StopReason, Task
+
+TRANSFER_TOOL = "transfer_to_human_agents"
+
+
+class Policy(Protocol):
+    """The acting side: all messages so far in, one assistant message out."""
+
+    def act(self, messages: Sequence[Message]) -> Message:
+        """Return the next assistant message."""
+        ...
+
+
+@dataclass
+class Episode:
+    """State of one episode. `stop_reason` is None while it runs."""
+
+    task: Task
+    domain: Domain
+    base: Database
+    max_turns: int = 30
+    """Assistant messages after which the episode is cut."""
+    mode: str = "strict"
+    messages: list[Message] = field(init=False, default_factory=list)
+    stop_reason: StopReason | None = field(init=False, default=None)
+    environment: Environment = field(init=False)
+    _user: ScriptedUser = field(init=False)
+    _turns: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Reset the world and let the user speak first."""
+        self.environment = self.domain.new_environment(self.base, mode=self.mode)
+        self._user = ScriptedUser(self.task.scenario)
+        self.messages.append(Message(role="user", content=self._user.opening()))
+
+    @property
+    def writes(self) -> list[Action]:
+        """Successful state-changing calls so far."""
+        return self.environment.writes
+
+    def step(self, message: Message) -> tuple[Message, ...]:
+        """Take one assistant message; return what follows (tool results or the user's words)."""
+        if self.stop_reason is not None:
+            raise RuntimeError(f"episode of task {self.task.task_id} is over ({self.stop_reason}); start a new one")
+        self.messages.append(message)
+        self._turns += 1
+        replies = self._run_calls(message) if message.tool_calls else self._talk(message)
+        self.messages.extend(replies)
+        if self.stop_reason is None and self._turns >= self.max_turns:
+            self.stop_reason = StopReason.MAX_TURNS
+        return replies
+
+    def stop(self, reason: StopReason) -> None:
+        """End the episode from outside (context full, malformed output)."""
+        self.stop_reason = reason
+
+    def _run_calls(self, message: Message) -> tuple[Message, ...]:
+        replies = []
+        for call in message.tool_calls:
+            result = self.environment.call(call.name, call.arguments)
+            replies.append(Message(role="tool", content=result.content, tool_call_id=call.id, error=result.error))
+            if call.name == TRANSFER_TOOL and not result.error:
+                self.stop_reason = StopReason.TRANSFER
+        return tuple(replies)
+
+    def _talk(self, message: Message) -> tuple[Message, ...]:
+        reply = self._user.reply(message.content, self.writes)
+        if reply.left:
+            self.stop_reason = StopReason.USER_DONE if reply.satisfied else StopReason.USER_LEFT
+        return (Message(role="user", content=reply.text),)
+
+
+def run_episode(episode: Episode, policy: Policy) -> Episode:
+    """Drive an episode to its end with a message-level policy."""
+    while episode.stop_reason is None:
+        episode.step(policy.act(episode.messages))
+    return episode

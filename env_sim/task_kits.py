@@ -1,0 +1,64 @@
+"""What a domain needs to *make* tasks, beside its world: patterns, explorer, writer, expert, compact language.
+
+Apart from `env_sim.domains`, so that a domain can be simulated before anyone can write tasks for it. Registered
+explicitly: add one line to `_KITS` for a new domain.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from random import Random
+from typing import Protocol
+
+from env_sim.compact import CompactSpec
+from env_sim.episode import Policy
+from env_sim.world import Database, Domain
+from schemas import ConfigError, Task, Trajectory
+
+_KITS = {"retail": "env_sim.domains.retail.kit"}
+
+
+class PatternLike(Protocol):
+    """A failure pattern as other rooms see it."""
+
+    @property
+    def name(self) -> str:
+        """Key in tables."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What the agent does wrong."""
+        ...
+
+
+@dataclass(frozen=True)
+class TaskKit:
+    """The task-making side of a domain."""
+
+    patterns: tuple[PatternLike, ...]
+    """The first is the plain one: no difficulty."""
+    compact_spec: CompactSpec
+    explore: Callable[[Domain, Database, str, int, Random], Trajectory | None]
+    """(domain, database, database_id, seed, rng) -> a successful exploration."""
+    write_task: Callable[..., Task | None]
+    """(source, database, database_id, pattern, rng, cluster_id) -> a task."""
+    expert: Callable[[Task, Database], Policy]
+    """A program that solves a task in dialogue."""
+
+    def pattern_names(self) -> list[str]:
+        """Names of the difficult patterns, without the plain one."""
+        return [pattern.name for pattern in self.patterns[1:]]
+
+
+@cache
+def load_task_kit(domain_name: str) -> TaskKit:
+    """The kit of a domain.
+
+    Raises:
+        ConfigError: no kit is registered under this name.
+    """
+    if domain_name not in _KITS:
+        raise ConfigError(f"task kit[{domain_name}]: expected one of {sorted(_KITS)}; register it in env_sim/task_kits.py")
+    return import_module(_KITS[domain_name]).KIT

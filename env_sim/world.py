@@ -1,0 +1,265 @@
+"""The machinery that every domain shares: an immutable base, a layer of changed records, and the call protocol.
+
+An episode never copies its database. Tools read a record through `Environment.record` and store a *new* record with
+`Environment.put`; a record that was read must never be changed in place, or every episode over the same base sees it.
+Knows no domain: tables, tools and rules come from the domain's subclass.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+
+from schemas.records import Action, DatabaseRow
+
+__all__ = [
+    "Database",
+    "Domain",
+    "Environment",
+    "Mode",
+    "StateKey",
+    "Tool",
+    "ToolRefusal",
+    "ToolResult",
+    "collect_tools",
+    "tool",
+]
+
+Mode = Literal["parity", "strict"]
+"""`parity`: byte-equal to tau2, its mistakes included. `strict`: those mistakes corrected (the training default)."""
+
+JsonRecord = dict[str, Any]
+"""One record as plain JSON values, keys in the order in which tools print them. Never changed in place."""
+
+StateKey = tuple[tuple[str, str, str], ...]
+"""(table, id, canonical text) of each record that differs from the base, sorted."""
+
+_CALL_ERRORS = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, SyntaxError, RecursionError)
+"""What a tool body can raise on any JSON arguments; their words are the tool's answer, as in tau2."""
+
+_DISPATCH_NAMES = {
+    "requestor": "tau2.environment.environment.Environment.make_tool_call() got multiple values for keyword "
+    "argument 'requestor'",
+    "self": "Environment.make_tool_call() got multiple values for argument 'self'",
+    "tool_name": "Environment.make_tool_call() got multiple values for argument 'tool_name'",
+}
+"""Argument names that tau2's own dispatcher uses up before any tool is looked at, and what it then says."""
+
+
+class ToolResult(NamedTuple):
+    """A tool's answer to one call; immutable."""
+
+    content: str
+    """The text that the policy reads."""
+    error: bool = False
+    """The tool refused; nothing was written in strict mode."""
+
+
+class ToolRefusal(ValueError):
+    """A tool's own "no": its text becomes `Error: <text>`. Never leaves `Environment.call`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A callable of an environment class, under the name that the policy uses."""
+
+    name: str
+    run: Callable[..., str]
+    writes: bool
+    """Whether a successful call changes the state."""
+
+
+_ToolFunction = TypeVar("_ToolFunction", bound=Callable[..., str])
+
+
+def tool(toolkit: str, *, writes: bool = False) -> Callable[[_ToolFunction], _ToolFunction]:
+    """Mark a method as a tool.
+
+    Args:
+        toolkit: Class name that argument errors show (`RetailTools.cancel_pending_order() missing ...`).
+        writes: Whether a successful call changes the state.
+    """
+
+    def mark(function: _ToolFunction) -> _ToolFunction:
+        function.__qualname__ = f"{toolkit}.{function.__name__}"
+        function.__dict__["tool_writes"] = writes
+        return function
+
+    return mark
+
+
+def collect_tools(cls: type) -> dict[str, Tool]:
+    """The marked methods of a class, inherited ones included, by name."""
+    found = {}
+    for name in sorted(dir(cls)):
+        function = getattr(cls, name)
+        writes = getattr(function, "tool_writes", None)
+        if writes is not None:
+            found[name] = Tool(name, function, writes)
+    return found
+
+
+class Database(Protocol):
+    """An immutable base shared by any number of environments."""
+
+    tables: dict[str, dict[str, JsonRecord]]
+    """Records by table and id. Read only by agreement: a proxy would cost every read."""
+
+    def text(self, table: str, key: str) -> str:
+        """What a tool prints for an unchanged record."""
+        ...
+
+    def canonical_fragments(self, table: str) -> dict[str, str]:
+        """Canonical text of every record of a table, ids sorted."""
+        ...
+
+    def entity_ids(self) -> dict[str, tuple[str, ...]]:
+        """Ids of all entities by kind, sorted."""
+        ...
+
+    def content_sha256(self) -> str:
+        """Hash of the whole content."""
+        ...
+
+
+class Environment:
+    """One episode's world. Not thread-safe; creation costs about a microsecond."""
+
+    tools: ClassVar[Mapping[str, Tool]] = {}
+    mode: ClassVar[Mode] = "parity"
+
+    __slots__ = ("_changed", "_texts", "base", "writes")
+
+    def __init__(self, base: Database) -> None:
+        """Start an episode over a base; nothing is copied."""
+        self.base = base
+        self.writes: list[Action] = []
+        """Successful state-changing calls, in order."""
+        self._changed: dict[tuple[str, str], JsonRecord] = {}
+        self._texts: dict[tuple[str, str], str] = {}
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+        """Run one tool call as tau2 would: any refusal or misfit is a result with `error`, never an exception."""
+        if type(arguments) is not dict:
+            return ToolResult(f"Error: arguments must be an object, not {type(arguments).__name__}", True)
+        found = self.tools.get(name) if isinstance(name, str) else None
+        if found is None:
+            unknown = f"Tool '{name}' not found."
+            return ToolResult(f"Error: {_dispatch_clash(arguments) or unknown}", True)
+        try:
+            content = found.run(self, **arguments)
+        except _CALL_ERRORS as error:
+            return ToolResult(f"Error: {_dispatch_clash(arguments) or error}", True)
+        if found.writes:
+            self.writes.append(Action(name=name, arguments=arguments))
+        return ToolResult(content)
+
+    def record(self, table: str, key: str) -> JsonRecord | None:
+        """The current record, None when there is none. Never change it in place."""
+        if self._changed:
+            changed = self._changed.get((table, key))
+            if changed is not None:
+                return changed
+        return self.base.tables[table].get(key)
+
+    def put(self, table: str, key: str, record: JsonRecord) -> None:
+        """Replace a record in this episode only."""
+        self._changed[table, key] = record
+        self._texts.pop((table, key), None)
+
+    def text(self, table: str, key: str) -> str:
+        """What a tool prints for the current record."""
+        place = (table, key)
+        if place not in self._changed:
+            return self.base.text(table, key)
+        text = self._texts.get(place)
+        if text is None:
+            text = self._texts[place] = json.dumps(self._changed[place])
+        return text
+
+    def overlay(self) -> dict[str, dict[str, JsonRecord]]:
+        """The records that differ from the base, by table and id. Read only."""
+        tables: dict[str, dict[str, JsonRecord]] = {}
+        for (table, key), record in sorted(self._changed.items(), key=lambda entry: entry[0]):
+            if record != self.base.tables[table].get(key):
+                tables.setdefault(table, {})[key] = record
+        return tables
+
+    def state_key(self) -> StateKey:
+        """A hashable value: two environments over one base are in the same state iff their keys are equal."""
+        return tuple(
+            (table, key, canonical_text(self.canonical_record(table, record)))
+            for table, records in self.overlay().items()
+            for key, record in records.items()
+        )
+
+    def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
+        """The record as states are compared; a mode may drop an order that carries no meaning."""
+        del table
+        return record
+
+    def database_hash(self) -> str:
+        """tau2's hash of the whole current database; milliseconds, for parity checks only."""
+        changed: dict[str, dict[str, str]] = {}
+        for (table, key), record in self._changed.items():
+            changed.setdefault(table, {})[key] = canonical_text(record)
+        return hash_tables(
+            (table, {**self.base.canonical_fragments(table), **changed.get(table, {})})
+            for table in sorted(self.base.tables)
+        )
+
+
+def canonical_text(record: JsonRecord) -> str:
+    """The spelling of a record inside tau2's database hash."""
+    return json.dumps(record, sort_keys=True)
+
+
+def hash_tables(tables: Iterable[tuple[str, Mapping[str, str]]]) -> str:
+    """Hash of tables given as canonical fragments: the sha256 of `json.dumps(database, sort_keys=True)`."""
+    parts = (
+        f'"{table}": {{' + ", ".join(f"{json.dumps(key)}: {text}" for key, text in records.items()) + "}"
+        for table, records in tables
+    )
+    return sha256(("{" + ", ".join(parts) + "}").encode()).hexdigest()
+
+
+def _dispatch_clash(arguments: Mapping[str, Any]) -> str | None:
+    if "requestor" in arguments:
+        return _DISPATCH_NAMES["requestor"]
+    return next((_DISPATCH_NAMES[name] for name in arguments if name in _DISPATCH_NAMES), None)
+
+
+class Domain(Protocol):
+    """What the rest of the system may ask of a domain."""
+
+    name: str
+    write_tools: frozenset[str]
+
+    def load_database(self, path: str) -> Database:
+        """Read a database file."""
+        ...
+
+    def database_from_json(self, content: object) -> Database:
+        """Check parsed JSON and take it as a database."""
+        ...
+
+    def generate_database(self, seed: int, n_users: int = 500, split: str = "train", index: int = 0) -> Database:
+        """Make a database; equal arguments give equal bytes."""
+        ...
+
+    def database_row(self, split: str, index: int, seed: int, n_users: int) -> DatabaseRow:
+        """Describe a generated database as a stored row."""
+        ...
+
+    def open_database(self, row: DatabaseRow) -> Database:
+        """Make the database of a stored row again and verify it."""
+        ...
+
+    def new_environment(self, base: Database, mode: Mode = "strict") -> Environment:
+        """Start an episode."""
+        ...
+
+    def tool_schemas(self) -> list[dict[str, Any]]:
+        """The tools in OpenAI's function format."""
+        ...

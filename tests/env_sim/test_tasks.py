@@ -1,0 +1,193 @@
+from collections import Counter
+
+import pytest
+from pydantic import ValidationError
+
+from env_sim import load_domain
+from env_sim.compact import CompactRenderer
+from env_sim.dialogue import Confirm, act_text
+from env_sim.episode import Episode, run_episode
+from env_sim.reward import RewardConfig, Scorer, count_repeats, total_reward
+from env_sim.sessions import render_dialogue
+from env_sim.task_kits import load_task_kit
+from env_sim.tasks import demonstrate, make_tasks, pattern_counts, replay, standard_mix
+from schemas import ConfigError, Criteria, Message, StopReason, Task, TaskError, ToolCall
+from tests.fixtures.retail import database_row, databases, task_of, tasks
+
+DOMAIN = load_domain("retail")
+KIT = load_task_kit("retail")
+
+
+def test_a_task_without_criteria_cannot_be_constructed():
+    with pytest.raises(ValidationError, match="do-nothing agent"):
+        Criteria()
+
+
+def test_the_same_seed_makes_the_same_tasks():
+    mix = standard_mix("retail", 0.5)
+    assert make_tasks("retail", [database_row()], mix, 20, 5) == make_tasks("retail", [database_row()], mix, 20, 5)
+
+
+def test_every_pattern_gets_its_share():
+    made = Counter(task.pattern for task in tasks())
+    assert set(made) == {"none", *KIT.pattern_names()}
+    assert abs(sum(made.values()) - 96) <= 1
+
+
+def test_counts_add_up_exactly():
+    counts = pattern_counts({"a": 1, "b": 1, "c": 1}, 100)
+    assert sum(counts.values()) == 100 and max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.mark.parametrize("pattern", ["none", *KIT.pattern_names()])
+def test_the_expert_solves_every_pattern_by_talking_to_the_user(pattern):
+    scorer = Scorer(DOMAIN)
+    for task in [task for task in tasks() if task.pattern == pattern]:
+        trajectory = demonstrate("retail", databases(), task, scorer)
+        assert trajectory.succeeded
+        assert trajectory.reward.action_checks == 1
+        assert trajectory.reward.repeats == 0
+
+
+def test_every_reference_replays_to_the_required_state():
+    assert {replay("retail", databases(), task).reason for task in tasks()} == {"ok"}
+
+
+def test_a_task_whose_reference_fails_is_refused_with_the_tools_words():
+    task = task_of("wrong_order")
+    broken = task.reference[-1].model_copy(update={"arguments": {**task.reference[-1].arguments, "order_id": "#W0"}})
+    verdict = replay("retail", databases(), task.model_copy(update={"reference": (*task.reference[:-1], broken)}))
+    assert not verdict.executable and "Order not found" in verdict.reason
+
+
+def test_a_task_on_an_unknown_database_is_refused():
+    verdict = replay("retail", {}, task_of("none"))
+    assert not verdict.executable and "unknown database" in verdict.reason
+
+
+def test_a_task_whose_required_write_fails_raises_when_scored():
+    task = task_of("none")
+    write = task.criteria.writes[0].model_copy(update={"arguments": {"order_id": "#W0"}})
+    bad = task.model_copy(update={"criteria": Criteria(writes=(write,))})
+    with pytest.raises(TaskError, match="not executable"):
+        Scorer(DOMAIN).goal_state(bad, DOMAIN.open_database(database_row()))
+
+
+class _Silent:
+    """Ends politely without doing anything."""
+
+    def act(self, messages):
+        return Message(role="assistant", content="That is done. Is there anything else?")
+
+
+@pytest.mark.parametrize("pattern", ["none", *KIT.pattern_names()])
+def test_a_do_nothing_agent_fails_every_pattern(pattern):
+    task = task_of(pattern)
+    episode = run_episode(Episode(task, DOMAIN, DOMAIN.open_database(databases()[task.database_id])), _Silent())
+    assert Scorer(DOMAIN).score(episode, 10).success == 0
+
+
+def test_an_episode_is_cut_at_the_turn_limit():
+    task = task_of("none").model_copy(deep=True)
+    task = task.model_copy(update={"scenario": task.scenario.model_copy(update={"patience": 20})})
+    base = DOMAIN.open_database(databases()[task.database_id])
+    episode = run_episode(Episode(task, DOMAIN, base, max_turns=3), _Silent())
+    assert episode.stop_reason == StopReason.MAX_TURNS
+
+
+@pytest.mark.parametrize("pattern", ["none", *KIT.pattern_names()])
+def test_what_the_policy_writes_in_compact_words_parses_back_to_the_same_message(pattern):
+    trajectory = demonstrate("retail", databases(), task_of(pattern), Scorer(DOMAIN))
+    renderer, reader = CompactRenderer(KIT.compact_spec), CompactRenderer(KIT.compact_spec)
+    for message in trajectory.messages:
+        words = renderer.render(message)
+        if message.role != "assistant":
+            assert reader.render(message) == words
+            continue
+        parsed = reader.parse(words.removesuffix(" <e>"))
+        assert parsed is not None
+        assert parsed.content == message.content
+        assert [(c.name, c.arguments) for c in parsed.tool_calls] == [(c.name, c.arguments) for c in message.tool_calls]
+
+
+def test_the_compact_words_hold_no_id_of_the_database():
+    trajectory = demonstrate("retail", databases(), task_of("wrong_order"), Scorer(DOMAIN))
+    text = " ".join(words for words, _ in render_dialogue(CompactRenderer(KIT.compact_spec), trajectory.messages))
+    assert "#W" not in text and "@" not in text and trajectory.writes[0].arguments["order_id"] not in text
+
+
+@pytest.mark.parametrize("words", ["", "<a>", "<c>", "<t> hello", "nonsense"])
+def test_output_that_is_neither_a_message_nor_a_call_is_malformed(words):
+    assert CompactRenderer(KIT.compact_spec).parse(words) is None
+
+
+def test_an_unknown_handle_reaches_the_tool_and_is_refused_there():
+    message = CompactRenderer(KIT.compact_spec).parse("<c> get_order_details order_id o9")
+    assert message is not None and message.tool_calls[0].arguments == {"order_id": "o9"}
+
+
+def make_call(number: int, content: str) -> list[Message]:
+    call = ToolCall(id=f"c{number}", name="get_order_details", arguments={"order_id": "#W1"})
+    return [
+        Message(role="assistant", tool_calls=(call,)),
+        Message(role="tool", content=content, tool_call_id=call.id),
+    ]
+
+
+def test_an_identical_call_with_the_same_answer_is_a_repeat():
+    assert count_repeats([*make_call(1, "x"), *make_call(2, "x"), *make_call(3, "x")]) == 2
+
+
+def test_the_same_call_after_a_user_message_or_with_news_is_no_repeat():
+    user = Message(role="user", content="look again")
+    assert count_repeats([*make_call(1, "x"), user, *make_call(2, "x")]) == 0
+    assert count_repeats([*make_call(1, "x"), *make_call(2, "y")]) == 0
+
+
+def test_the_length_penalty_touches_successes_only_and_repeats_are_capped():
+    config = RewardConfig()
+    assert total_reward(config, 0, 0, 10_000, 0) == 0
+    assert total_reward(config, 1, 1, 10_000, 0) == pytest.approx(1 + config.action_checks - config.length)
+    assert total_reward(config, 0, 0, 0, 99) == pytest.approx(-config.repeat * config.repeat_cap)
+
+
+def test_a_write_that_was_not_confirmed_first_earns_no_action_check():
+    task = task_of("none")
+    base = DOMAIN.open_database(databases()[task.database_id])
+    episode = Episode(task, DOMAIN, base)
+    write = task.criteria.writes[0]
+    call = ToolCall(id="c1", name=write.name, arguments=write.arguments)
+    episode.step(Message(role="assistant", tool_calls=(call,)))
+    episode.step(Message(role="assistant", content="That is done. Is there anything else?"))
+    parts = Scorer(DOMAIN).score(episode, 5)
+    assert parts.success == 1 and parts.action_checks == 0
+
+
+def test_a_confirmed_write_earns_its_action_check():
+    task = task_of("none")
+    base = DOMAIN.open_database(databases()[task.database_id])
+    episode = Episode(task, DOMAIN, base)
+    write = task.criteria.writes[0]
+    episode.step(Message(role="assistant", content=act_text(Confirm(write))))
+    call = ToolCall(id="c1", name=write.name, arguments=write.arguments)
+    episode.step(Message(role="assistant", tool_calls=(call,)))
+    assert Scorer(DOMAIN)._action_checks(episode) == 1
+
+
+def test_an_unknown_pattern_or_domain_is_named():
+    source = demonstrate("retail", databases(), task_of("none"), Scorer(DOMAIN))
+    with pytest.raises(ConfigError, match="unknown pattern 'nope'"):
+        KIT.write_task(source, None, "nope", None)
+    with pytest.raises(ConfigError, match="task kit\\[nowhere\\]"):
+        load_task_kit("nowhere")
+
+
+def test_too_few_occasions_for_a_pattern_are_an_error_that_names_it():
+    with pytest.raises((TaskError, KeyError), match="wrong_payment|wrong_address"):
+        row = load_domain("retail").database_row("train", 5, 1, 1)
+        make_tasks("retail", [row], {"wrong_payment": 1, "wrong_address": 1}, 60, 1)
+
+
+def test_tasks_round_trip_through_json():
+    for task in tasks()[:12]:
+        assert Task.model_validate_json(task.model_dump_json()) == task
