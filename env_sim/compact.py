@@ -17,9 +17,10 @@ from pydantic import JsonValue
 from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, Other, act_text, read_act, value_text
 from schemas import Action, Message, ToolCall
 
-USER, TALK, CALL, TOOL, END = "<u>", "<a>", "<c>", "<t>", "<e>"
-ROLE_TOKENS = (USER, TALK, CALL, TOOL, END)
+USER, THINK, TALK, CALL, TOOL, END = "<u>", "<h>", "<a>", "<c>", "<t>", "<e>"
+ROLE_TOKENS = (USER, THINK, TALK, CALL, TOOL, END)
 ACT_WORDS = ("confirm", "ask", "deny", "done")
+_SPEAKS = re.compile(f"{CALL}|{TALK}")
 _PUNCTUATION = re.compile(r"[.,;:!?'\"()]+")
 
 
@@ -56,6 +57,9 @@ class CompactSpec:
     composites: tuple[Composite, ...]
     letter_of_argument: Mapping[str, str]
     """Argument name -> handle letter, for ids that no pattern tells apart."""
+    label_of_argument: Mapping[str, str]
+    """Arguments whose handles are said with their words (`mug o1 i1`): argument name -> kind of label, as recorded
+    by `summarize` with `CompactRenderer.label`."""
     argument_types: Mapping[str, Mapping[str, str]]
     """Tool -> argument -> JSON type, from the tool schemas."""
     summarize: Summarize
@@ -77,6 +81,7 @@ class CompactRenderer:
     _handle_of: dict[str, str] = field(init=False, default_factory=dict)
     _value_of: dict[str, str] = field(init=False, default_factory=dict)
     _counts: dict[str, int] = field(init=False, default_factory=dict)
+    _labels: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
     _finder: re.Pattern[str] = field(init=False)
     _calls: int = field(init=False, default=0)
     _tool_of_call: dict[str, str] = field(init=False, default_factory=dict)
@@ -101,6 +106,11 @@ class CompactRenderer:
         self._value_of[handle] = value
         return handle
 
+    def label(self, kind: str, handle: str, words: str) -> str:
+        """Remember under which words a handle was listed; returns words and handle."""
+        self._labels[kind, handle] = words
+        return f"{words} {handle}"
+
     def text(self, content: str) -> str:
         """Free text with ids as handles, lower case, without punctuation."""
         replaced = self._finder.sub(lambda m: f" {self.handle(m.lastgroup or '', m.group())} ", content)
@@ -112,24 +122,30 @@ class CompactRenderer:
             return f"{USER} {self.text(message.content)} {END}"
         if message.role == "tool":
             return f"{TOOL} {self._result(message)} {END}"
+        thought = f"{THINK} {self.text(message.reasoning)} " if message.reasoning else ""
         if message.tool_calls:
             call = message.tool_calls[0]
             self._tool_of_call[call.id] = call.name
-            return f"{CALL} {self._action(Action(name=call.name, arguments=call.arguments))} {END}"
-        return f"{TALK} {self._act(read_act(message.content))} {END}"
+            return f"{thought}{CALL} {self._action(Action(name=call.name, arguments=call.arguments))} {END}"
+        return f"{thought}{TALK} {self._act(read_act(message.content))} {END}"
 
     def parse(self, words: str) -> Message | None:
-        """An assistant message from what the policy wrote (without the end token); None when it is neither
-        a message nor a call."""
+        """An assistant message from what the policy wrote, end token left off; None: neither message nor call."""
+        reasoning = ""
+        if words.startswith(THINK):
+            speaks = _SPEAKS.search(words)
+            thought, words = (words[: speaks.start()], words[speaks.start() :]) if speaks else (words, "")
+            reasoning = self._spelled(thought.removeprefix(THINK).split())
         role, _, rest = words.strip().partition(" ")
         if role == CALL and rest:
             action = self._parse_action(rest.split())
             self._calls += 1
             call = ToolCall(id=f"call-{self._calls}", name=action.name, arguments=action.arguments)
             self._tool_of_call[call.id] = call.name
-            return Message(role="assistant", tool_calls=(call,))
+            return Message(role="assistant", reasoning=reasoning, tool_calls=(call,))
         if role == TALK and rest:
-            return Message(role="assistant", content=act_text(self._parse_act(rest.split())))
+            content = act_text(self._parse_act(rest.split()))
+            return Message(role="assistant", reasoning=reasoning, content=content)
         return None
 
     def _result(self, message: Message) -> str:
@@ -160,10 +176,14 @@ class CompactRenderer:
                 return Deny()
             case ["done"]:
                 return Done()
-        return Other(" ".join(self._value_of.get(word, word) for word in words))
+        return Other(self._spelled(words))
+
+    def _spelled(self, words: list[str]) -> str:
+        """Words with handles mapped back."""
+        return " ".join(self._value_of.get(word, word) for word in words)
 
     def _action(self, action: Action) -> str:
-        arguments = dict(action.arguments)
+        arguments = self._in_schema_order(action.name, dict(action.arguments))
         words = [action.name]
         for composite in self.spec.composites:
             if all(name in arguments for name in composite.arguments):
@@ -184,8 +204,11 @@ class CompactRenderer:
     def _value(self, key: str, value: str) -> str:
         letter = self.spec.letter_of_argument.get(key)
         if value in self._handle_of or letter is None:
-            return self._handle_of.get(value) or self.text(value)
-        return self.handle(letter, value)
+            handle = self._handle_of.get(value) or self.text(value)
+        else:
+            handle = self.handle(letter, value)
+        words = self._labels.get((self.spec.label_of_argument.get(key, ""), handle))
+        return f"{words} {handle}" if words else handle
 
     def _parse_action(self, words: list[str]) -> Action:
         tool, *rest = words
@@ -198,9 +221,10 @@ class CompactRenderer:
                 key = word
                 values.setdefault(key, [])
             else:
-                values.setdefault(key, []).append(self._value_of.get(word, word))
+                values.setdefault(key, []).append(word)
         arguments: dict[str, JsonValue] = {}
-        for name, found in values.items():
+        for name, said in values.items():
+            found = self._ids(name, said)
             composite = composites.get(name)
             parts = " ".join(found).split(composite.join) if composite else []
             if composite and len(parts) == len(composite.arguments):
@@ -208,6 +232,14 @@ class CompactRenderer:
             else:
                 arguments[name or "argument"] = list(found) if types.get(name) == "array" else " ".join(found)
         return Action(name=tool, arguments=self._in_schema_order(tool, arguments))
+
+    def _ids(self, key: str, words: list[str]) -> list[str]:
+        """The values among the words of an argument: where ids are said with their words, the words are dropped."""
+        letter = self.spec.letter_of_argument.get(key)
+        if key in self.spec.label_of_argument:
+            handles = [word for word in words if word[0] == letter and word[1:].isdigit()]
+            words = handles or words
+        return [self._value_of.get(word, word) for word in words]
 
     def _in_schema_order(self, tool: str, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
         order = list(self.spec.argument_types.get(tool, {}))

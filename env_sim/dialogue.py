@@ -80,7 +80,7 @@ def read_act(text: str) -> Act:
     match = _CONFIRM.match(text)
     if match:
         pairs = (part.split(": ", 1) for part in match["args"].split("; ")[1:])
-        arguments: dict[str, JsonValue] = {key: value for key, value in pairs}
+        arguments: dict[str, JsonValue] = dict(pairs)  # type: ignore[arg-type]
         return Confirm(Action(name=match["tool"].replace(" ", "_"), arguments=arguments))
     if text == DONE_TEXT:
         return Done()

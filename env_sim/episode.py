@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from env_sim.user import ScriptedUser
-from env_sim.world import Database, Domain, Environment
+from env_sim.world import Database, Domain, Environment, Mode
 from schemas import Action, Message, StopReason, Task
 
 TRANSFER_TOOL = "transfer_to_human_agents"
@@ -32,7 +32,7 @@ class Episode:
     base: Database
     max_turns: int = 30
     """Assistant messages after which the episode is cut."""
-    mode: str = "strict"
+    mode: Mode = "strict"
     messages: list[Message] = field(init=False, default_factory=list)
     stop_reason: StopReason | None = field(init=False, default=None)
     environment: Environment = field(init=False)

@@ -9,12 +9,13 @@ as overlays over one base (`Environment.state_key`), never as whole databases.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from pydantic import Field
 
-from env_sim.dialogue import Confirm, act_text
+from env_sim.dialogue import Confirm, read_act, value_text
 from env_sim.episode import Episode
-from env_sim.world import Database, Domain
+from env_sim.world import Database, Domain, Mode
 from schemas import Action, Message, RewardParts, StopReason, Task, TaskError
 from schemas.records import Record
 
@@ -22,21 +23,19 @@ from schemas.records import Record
 class RewardConfig(Record):
     """Weights of the parts. Success is the unit; the others must stay guardrails."""
 
-    action_checks: float = Field(0.2, ge=0, le=1)
+    action_checks: float = Field(default=0.2, ge=0, le=1)
     """Added in full when every required write was done exactly and confirmed first."""
-    length: float = Field(0.05, ge=0, le=1)
+    length: float = Field(default=0.05, ge=0, le=1)
     """Subtracted from a success of `length_limit_tokens` assistant tokens, proportionally below."""
-    length_limit_tokens: int = Field(200, ge=1)
+    length_limit_tokens: int = Field(default=200, ge=1)
     """Assistant tokens that cost the whole `length` weight."""
-    repeat: float = Field(0.05, ge=0, le=1)
+    repeat: float = Field(default=0.05, ge=0, le=1)
     """Subtracted per repeated call without progress."""
-    repeat_cap: int = Field(3, ge=0)
+    repeat_cap: int = Field(default=3, ge=0)
     """Repeats beyond this cost nothing more: the reward stays bounded."""
 
 
-def total_reward(
-    config: RewardConfig, success: float, action_checks: float, length_tokens: int, repeats: int
-) -> float:
+def total_reward(config: RewardConfig, success: float, action_checks: float, length_tokens: int, repeats: int) -> float:
     """The weighted sum; also rescores stored parts under another config."""
     length = min(1.0, length_tokens / config.length_limit_tokens) if success else 0.0
     return (
@@ -69,9 +68,19 @@ def count_repeats(messages: Sequence[Message]) -> int:
 
 
 def confirmed_writes(messages: Sequence[Message]) -> set[str]:
-    """Texts of the listed actions that the user answered with yes."""
-    pairs = zip(messages, messages[1:], strict=False)
-    return {a.content for a, b in pairs if a.role == "assistant" and b.role == "user" and b.content.startswith("yes")}
+    """Keys (as of `_listed_key`) of the listed actions that the user answered with yes."""
+    found = set()
+    for said, answer in pairwise(messages):
+        if said.role == "assistant" and answer.role == "user" and answer.content.startswith("yes"):
+            act = read_act(said.content)
+            if isinstance(act, Confirm):
+                found.add(_listed_key(act.action))
+    return found
+
+
+def _listed_key(action: Action) -> str:
+    """Identity of an action as it is listed to a user: argument values as texts, in any order."""
+    return call_key(action.name, {key: value_text(value) for key, value in action.arguments.items()})
 
 
 @dataclass
@@ -80,7 +89,7 @@ class Scorer:
 
     domain: Domain
     config: RewardConfig = field(default_factory=RewardConfig)
-    mode: str = "strict"
+    mode: Mode = "strict"
     _goal_states: dict[str, object] = field(init=False, default_factory=dict)
 
     def score(self, episode: Episode, length_tokens: int) -> RewardParts:
@@ -122,9 +131,6 @@ class Scorer:
         if criteria.transfer:
             return float(episode.stop_reason == StopReason.TRANSFER)
         confirmed = confirmed_writes(episode.messages)
-        done = {
-            call_key(w.name, w.arguments): act_text(Confirm(Action(name=w.name, arguments=w.arguments))) in confirmed
-            for w in episode.writes
-        }
-        good = sum(done.get(call_key(w.name, w.arguments), False) for w in criteria.writes)
+        done = {call_key(w.name, w.arguments) for w in episode.writes if _listed_key(w) in confirmed}
+        good = sum(call_key(w.name, w.arguments) in done for w in criteria.writes)
         return good / len(criteria.writes)

@@ -30,12 +30,22 @@ class TextCodec(Protocol):
 
 
 class Played(Protocol):
-    """What the engine knows of a finished episode."""
+    """What the engine knows of a finished episode; one value per token."""
 
-    token_ids: Sequence[int]
-    assistant_mask: Sequence[bool]
-    logprobs: Sequence[float]
-    truncated: bool
+    @property
+    def token_ids(self) -> Sequence[int]:
+        """All that the policy saw and wrote."""
+        ...
+
+    @property
+    def assistant_mask(self) -> Sequence[bool]:
+        """True where the policy wrote."""
+        ...
+
+    @property
+    def logprobs(self) -> Sequence[float]:
+        """Of the sampled tokens, 0 elsewhere."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -133,5 +133,3 @@ class ScriptedUser:
         if self._annoyance >= self.scenario.patience:
             return UserReply("this does not help me. bye.", left=True)
         return UserReply(text)
-
-

@@ -252,6 +252,10 @@ class Domain(Protocol):
         """Describe a generated database as a stored row."""
         ...
 
+    def published_entity_ids(self) -> frozenset[str]:
+        """Ids of published benchmarks of this domain, which no generated database may hold."""
+        ...
+
     def open_database(self, row: DatabaseRow) -> Database:
         """Make the database of a stored row again and verify it."""
         ...

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from quality.embedding import Embedder, LocalEmbedder, Vectors, normalised, stop_words, unit_rows
+from quality.embedding import Embedder, LocalEmbedder, Vectors, normalised, terms_of, unit_rows
 from schemas.ids import content_id
 from schemas.records import Blame, Explanation, FailureCluster
 
@@ -222,9 +222,8 @@ def _distinctive_terms(texts: _Texts, labels: Labels, n_terms: int) -> list[tupl
     from sklearn.feature_extraction.text import CountVectorizer
 
     n_clusters = int(labels.max()) + 1
-    vectorizer = CountVectorizer(
-        stop_words=stop_words(), token_pattern=r"[a-z][a-z_'-]+", ngram_range=(1, 2), binary=True
-    )
+    # scikit-learn reads the analyzer's type from its default, which is a word.
+    vectorizer = CountVectorizer(analyzer=terms_of, binary=True)  # pyright: ignore[reportArgumentType]
     try:
         present = csr_matrix(vectorizer.fit_transform(texts.distinct)).toarray() * texts.weights[:, None]
     except ValueError:

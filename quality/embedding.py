@@ -9,6 +9,8 @@ compare together.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -52,6 +54,10 @@ _KEPT_STOP_WORDS = frozenset(
 """Stop words elsewhere, but here they are what tells one failure from the other."""
 
 
+WORD = r"[a-z][a-z_-]+"
+"""A word of two letters or more; tool names stay whole."""
+
+
 class Embedder(Protocol):
     """Texts to vectors."""
 
@@ -65,11 +71,20 @@ def normalised(text: str) -> str:
     return " ".join(_PARTICULARS.sub(" ", text).lower().split())
 
 
-def stop_words() -> list[str]:
+@cache
+def stop_words() -> frozenset[str]:
     """English function words except those that distinguish failures."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return sorted(ENGLISH_STOP_WORDS - _KEPT_STOP_WORDS)
+    return frozenset(ENGLISH_STOP_WORDS - _KEPT_STOP_WORDS)
+
+
+def terms_of(text: str) -> list[str]:
+    """Content words of a normalised text, and pairs of content words that stand side by side in it."""
+    stop = stop_words()
+    words = [None if word in stop else word for word in re.findall(WORD, text)]
+    pairs = [f"{first} {second}" for first, second in pairwise(words) if first and second]
+    return [word for word in words if word] + pairs
 
 
 def unit_rows(vectors: Vectors) -> Vectors:
@@ -91,7 +106,7 @@ class LocalEmbedder:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words=stop_words(), token_pattern=r"[a-z][a-z_'-]+")
+        vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words=sorted(stop_words()), token_pattern=WORD)
         try:
             weights = vectorizer.fit_transform(texts)
         except ValueError:

@@ -60,6 +60,11 @@ def _trials_complete(table: str) -> Gate:
 _CHECKPOINTS = (_ROWS, _IDS, Gate("checkpoints_linked", results.checkpoints_linked, "train from a stored checkpoint"))
 _METRICS = (_ROWS, _IDS, Gate("metrics_finite", results.metrics_finite, "lower the learning rate and train again"))
 _OUTCOMES = (_ROWS, _IDS, Gate("outcomes_sound", results.outcomes_sound, "play the lost trials again"))
+_ESTIMATES = (
+    _ROWS,
+    _IDS,
+    Gate("estimates_sound", results.estimates_sound, "compute the report again from the outcomes"),
+)
 
 _GATES: dict[str, tuple[Gate, ...]] = {
     "train_databases": _DATABASES,
@@ -86,6 +91,7 @@ _GATES: dict[str, tuple[Gate, ...]] = {
     "sft_trajectories": (*_EPISODES, _DEMONSTRATIONS, _tasks_known("sft_tasks")),
     "source_trajectories": (*_EPISODES, _DEMONSTRATIONS),
     "validation_rollouts": (*_EPISODES, _tasks_known("validation_tasks"), _trials_complete("validation_tasks")),
+    "baseline_test_rollouts": (*_EPISODES, _tasks_known("test_tasks"), _trials_complete("test_tasks")),
     "test_rollouts": (*_EPISODES, _tasks_known("test_tasks"), _trials_complete("test_tasks")),
     "rl_rollouts": (
         *_EPISODES,
@@ -109,10 +115,11 @@ _GATES: dict[str, tuple[Gate, ...]] = {
     "sft_metrics": _METRICS,
     "rl_metrics": _METRICS,
     "validation_outcomes": _OUTCOMES,
+    "baseline_test_outcomes": _OUTCOMES,
     "test_outcomes": _OUTCOMES,
+    "reward_ablation_report": _ESTIMATES,
     "pass_hat_k_report": (
-        _ROWS,
-        _IDS,
+        *_ESTIMATES,
         Gate("report_complete", results.report_complete, "evaluate the missing policies and report again"),
     ),
 }

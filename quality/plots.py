@@ -1,8 +1,8 @@
 """Plots of a round as PNG bytes: what the UI shows at an asset and the report embeds.
 
-One style, one colour per policy or cluster throughout. Figures are built without pyplot, so that no global state is shared
-between threads; matplotlib is imported inside functions, because it costs half a second. Nothing is computed here but
-positions on the page.
+One style, one colour per policy or cluster throughout. Figures are built without pyplot, so that no global state is
+shared between threads; matplotlib is imported inside functions, because it costs half a second. Nothing is computed
+here but positions on the page.
 """
 
 import io
@@ -20,11 +20,25 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 PALETTE = ("#2f6fb0", "#d9822b", "#2e8b57", "#a5497f", "#7a6f3d", "#c0413b", "#4aa3a2", "#6b5fb5", "#8a5a3c", "#5d8a1f")
-"""Told apart in print and with the common colour blindnesses for the first five; series beyond repeat it."""
+"""Told apart in print and with the common colour blindnesses for the first five; series beyond take paler copies."""
 BASE_COLORS = {"base": "#9aa5b1", "sft": "#52606d"}
 """Grey for where training starts, so that colour means a round."""
 NOISE_COLOR = "#cbd2d9"
 _DPI = 130
+
+_IMITATION, _RL = frozenset({"warmup", "sft"}), frozenset({"grpo"})
+_CURVES = (
+    ("cross-entropy, nats per token", "loss", _IMITATION),
+    ("success rate of rollouts", "success_rate", _RL),
+    ("mean reward", "mean_reward", _RL),
+    ("GRPO loss", "loss", _RL),
+    ("KL to the sampler, nats", "kl", _RL),
+    ("entropy, nats", "entropy", _RL),
+    ("assistant tokens per episode", "mean_length_tokens", _RL),
+    ("repeated calls per episode", "repeats_per_episode", _RL),
+    ("clipped tokens, share", "clip_fraction", _RL),
+)
+"""Panels of the training plot: title, field of the step, stages in it (their losses have no common scale)."""
 
 
 def pass_hat_k_plot(rows: Sequence[PassHatK]) -> bytes:
@@ -47,6 +61,7 @@ def pass_hat_k_plot(rows: Sequence[PassHatK]) -> bytes:
             axes.annotate(f"{height:.0f}", (x, height + up), (0, 2), textcoords="offset points", **label)
     top = max((100 * row.ci_high for row in rows), default=100)
     axes.set_xticks(range(len(ks)), [f"k = {k}" for k in ks])
+    axes.grid(visible=False, axis="x")
     axes.set_ylim(0, min(108, 1.15 * top + 2))
     _legend(axes, policies)
     return _png(figure)
@@ -54,35 +69,51 @@ def pass_hat_k_plot(rows: Sequence[PassHatK]) -> bytes:
 
 def training_plot(steps: Sequence[TrainStep]) -> bytes:
     """Curves over the steps, one panel per metric that was recorded, one line per policy and stage."""
-    metrics = {
-        "loss": "loss",
-        "success_rate": "success rate of rollouts",
-        "mean_reward": "mean reward",
-        "kl": "KL to the sampler, nats",
-        "entropy": "entropy, nats",
-        "mean_length_tokens": "assistant tokens per episode",
-        "repeats_per_episode": "repeated calls per episode",
-    }
-    lines: dict[str, list[TrainStep]] = defaultdict(list)
-    for step in sorted(steps, key=lambda step: step.step):
-        lines[f"{step.policy}, {step.stage}"].append(step)
-    shown = [name for name in metrics if any(getattr(step, name) is not None for step in steps)][:6]
+    lines: dict[tuple[str, str], list[TrainStep]] = defaultdict(list)
+    for step in sorted(steps, key=lambda step: (policy_order(step.policy), step.step)):
+        lines[step.policy, step.stage].append(step)
+    shown = [metric for metric in _CURVES if any(_points(own, stage, metric) for (_, stage), own in lines.items())]
     n_columns = min(3, max(1, len(shown)))
     n_rows = max(1, -(-len(shown) // n_columns))
     figure, panels = _panels(n_rows, n_columns, width=3.6 * n_columns, height=2.5 * n_rows)
-    for axes, name in zip(panels, shown, strict=False):
-        axes.set_title(metrics[name], fontsize=9, color=INK, loc="left")
+    for axes, metric in zip(panels, shown, strict=False):
+        axes.set_title(metric[0], fontsize=9, color=INK, loc="left")
         axes.set_xlabel("step", fontsize=8)
-        for place, (line, own) in enumerate(lines.items()):
-            points = [(step.step, getattr(step, name)) for step in own if getattr(step, name) is not None]
-            if points:
-                mark = "o" if len(points) == 1 else ""
-                axes.plot(*zip(*points, strict=True), color=_color(place), label=line, linewidth=1.5, marker=mark)
+        _draw_curves(axes, metric, lines)
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
-    if shown:
-        _legend(panels[0], list(lines))
+    known = {label: mark for axes in panels for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if known:
+        marks, columns = list(known.values()), min(5, len(known))
+        figure.legend(marks, list(known), loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     return _png(figure)
+
+
+def _draw_curves(
+    axes: "Axes", metric: tuple[str, str, frozenset[str]], lines: dict[tuple[str, str], list[TrainStep]]
+) -> None:
+    colors = policy_colors(sorted({policy for policy, _ in lines}, key=policy_order))
+    for (policy, stage), own in lines.items():
+        points = _points(own, stage, metric)
+        if points:
+            steps, values = zip(*points, strict=True)
+            style, mark = ":" if stage == "warmup" else "-", "o" if len(points) == 1 else ""
+            axes.plot(
+                steps,
+                values,
+                label=f"{policy}, {stage}",
+                linewidth=1.5,
+                color=colors[policy],
+                linestyle=style,
+                marker=mark,
+            )
+
+
+def _points(steps: Sequence[TrainStep], stage: str, metric: tuple[str, str, frozenset[str]]) -> list[tuple[int, float]]:
+    """(step, value) of a metric, none when this stage isn't part of its panel."""
+    _, name, stages = metric
+    values = [(step.step, getattr(step, name)) for step in steps] if stage in stages else []
+    return [(step, value) for step, value in values if value is not None]
 
 
 def cluster_plot(clusters: Sequence[FailureCluster], points: FailureMap) -> bytes:
@@ -90,10 +121,11 @@ def cluster_plot(clusters: Sequence[FailureCluster], points: FailureMap) -> byte
     figure, (bars, plane) = _panels(1, 2, width=11, height=max(3.4, 0.42 * len(clusters) + 1.2), ratios=(1, 1.15))
     names = [f"{shortened(cluster.label, 44)}\n{shortened(cluster.pattern, 44)}" for cluster in clusters]
     at = list(range(len(clusters)))[::-1]
+    continued = any(cluster.previous_cluster_id for cluster in clusters)
     bars.barh(at, [cluster.size for cluster in clusters], 0.66, color=[_color(i) for i in range(len(clusters))])
     bars.set_yticks(at, names, fontsize=7.5)
     for y, cluster in zip(at, clusters, strict=True):
-        new = "" if cluster.previous_cluster_id else ", new"
+        new = ", new" if continued and cluster.previous_cluster_id is None else ""
         bars.annotate(
             f"{cluster.size} ({cluster.share:.0%}{new})",
             (cluster.size, y),
@@ -186,12 +218,16 @@ def shortened(text: str, width: int) -> str:
 
 
 def _color(place: int) -> str:
-    return PALETTE[place % len(PALETTE)]
+    color = PALETTE[place % len(PALETTE)]
+    if place < len(PALETTE):
+        return color
+    channels = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{(channel + 255) // 2:02x}" for channel in channels)
 
 
 def _figure(title: str, ylabel: str, width: float = 6.4, height: float = 3.4) -> "tuple[Figure, Axes]":
     figure, (axes,) = _panels(1, 1, width, height)
-    axes.set_title(title, fontsize=10, color=INK, loc="left", pad=24)
+    axes.set_title(title, fontsize=10, color=INK, loc="left", pad=8)
     axes.set_ylabel(ylabel, fontsize=8)
     return figure, axes
 

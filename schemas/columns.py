@@ -303,7 +303,7 @@ def _tables() -> dict[str, TableSpec]:
         *(TableSpec(f"{split}_databases", DatabaseRow) for split in ("train", "validation", "test")),
         *(TableSpec(f"{kind}_tasks", Task) for kind in ("validation", "test", "sft", "injected")),
         *(TableSpec(name, Trajectory) for name in ("sft_trajectories", "source_trajectories")),
-        *(TableSpec(f"{split}_rollouts", Trajectory) for split in ("validation", "test")),
+        *(TableSpec(f"{split}_rollouts", Trajectory) for split in ("validation", "baseline_test", "test")),
         TableSpec("rl_rollouts", RlRollout),
         TableSpec("judge_explanations", Explanation),
         TableSpec("failure_clusters", FailureCluster),
@@ -312,8 +312,11 @@ def _tables() -> dict[str, TableSpec]:
         *(TableSpec(f"{kind}_checkpoint", Checkpoint, gated=False) for kind in ("base", "sft", "rl")),
         TableSpec("round_policy", Checkpoint, gated=False),
         *(TableSpec(f"{kind}_metrics", TrainStep, gated=False) for kind in ("sft", "rl")),
-        *(TableSpec(f"{split}_outcomes", TaskOutcome, gated=False) for split in ("test", "validation")),
-        TableSpec("pass_hat_k_report", PassHatK, gated=False),
+        *(
+            TableSpec(f"{split}_outcomes", TaskOutcome, gated=False)
+            for split in ("baseline_test", "test", "validation")
+        ),
+        *(TableSpec(f"{kind}_report", PassHatK, gated=False) for kind in ("pass_hat_k", "reward_ablation")),
         TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
     ]
     return {spec.name: spec for spec in specs}

@@ -38,7 +38,7 @@ class ToolCall(Record):
 
 
 class Message(Record):
-    """One turn by one party. An assistant message carries either text or tool calls, a tool message answers one call."""
+    """One turn by one party: an assistant message carries text or tool calls, a tool message answers one call."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
@@ -103,9 +103,9 @@ class Scenario(Record):
     opening: Name
     """The user's first message: the first goal's request, with or without the identity."""
     goals: Annotated[tuple[Goal, ...], Field(min_length=1)]
-    raised_in_opening: int = Field(1, ge=1)
+    raised_in_opening: int = Field(default=1, ge=1)
     """How many goals the opening already names; the others are raised when the ones before are done."""
-    patience: int = Field(4, ge=1, le=20)
+    patience: int = Field(default=4, ge=1, le=20)
     """Unhelpful agent messages after which the user leaves."""
 
 

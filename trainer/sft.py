@@ -99,6 +99,14 @@ def train_sft(
         name=policy,
     )
     metrics: list[TrainStep] = []
+    size = ParameterBlock(policy_config).n_parameters + N_SUMS
+    with WorkerPool(sft_config.n_processes, size) as pool:
+        arrays = pool.run(_train, [job] * sft_config.n_processes, _listener(metrics, progress))[0]
+    return SftResult({name: torch.from_numpy(array) for name, array in arrays.items()}, metrics)
+
+
+def _listener(metrics: list[TrainStep], progress: Callable[[TrainStep], None] | None) -> Callable[[object], None]:
+    """Keeps the steps that the first worker reports, and passes them on."""
 
     def hear(message: object) -> None:
         assert isinstance(message, TrainStep)
@@ -106,10 +114,7 @@ def train_sft(
         if progress:
             progress(message)
 
-    size = ParameterBlock(policy_config).n_parameters + N_SUMS
-    with WorkerPool(sft_config.n_processes, size) as pool:
-        arrays = pool.run(_train, [job] * sft_config.n_processes, hear)[0]
-    return SftResult({name: torch.from_numpy(array) for name, array in arrays.items()}, metrics)
+    return hear
 
 
 def _check_rows(rows: Sequence[TokenRow], config: PolicyConfig, n_vocabulary: int) -> None:

@@ -65,13 +65,13 @@ class PolicyTokenizer:
         ids = self.encode(token)
         if len(ids) != 1:
             raise TrainerError(
-                f"tokenizer[{token!r}]: expected one token, got {len(ids)}; pass it to train_tokenizer as special or word"
+                f"tokenizer[{token!r}]: expected one token, got {len(ids)}; train with it as special or word"
             )
         return ids[0]
 
     def encode(self, text: str, *, allow_special: bool = True) -> list[int]:
         """Ids of the text's words; with allow_special=False special tokens in it are spelled out as ordinary text."""
-        if not allow_special or "<" not in text and not self._special_pattern.search(text):
+        if not allow_special or not self._special_pattern.search(text):
             return self._encode_plain(text)
         ids: list[int] = []
         for i, segment in enumerate(self._special_pattern.split(text)):

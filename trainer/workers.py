@@ -9,10 +9,11 @@ function `(Worker, payload) -> result`. With one process everything runs in the 
 import logging
 import multiprocessing as mp
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -86,7 +87,7 @@ class Worker:
 
 
 @contextmanager
-def one_thread():  # noqa: ANN201
+def one_thread() -> Iterator[None]:
     """Hold torch at one thread: two OpenMP threads on a shared machine are slower than one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -107,7 +108,7 @@ def _serve(connection: Connection, rank: int, n_processes: int, shared: object, 
         except FaultlineError as error:
             barrier.abort()  # type: ignore[attr-defined]
             connection.send(("error", error))
-        except Exception as error:  # noqa: BLE001 - the process boundary: reported by name and raised in the caller
+        except Exception as error:  # the process boundary: reported by name and raised in the caller
             logger.exception("worker[%d] failed in %s", rank, task.__qualname__)
             barrier.abort()  # type: ignore[attr-defined]
             failure = f"worker[{rank}]: {task.__qualname__} raised {type(error).__name__}: {error}; see its traceback"
@@ -120,7 +121,7 @@ class WorkerPool:
     def __init__(self, n_processes: int, reduce_size: int) -> None:
         """Start the processes (none for one)."""
         self.n_processes = n_processes
-        self._processes: list[mp.process.BaseProcess] = []
+        self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
         self._broken = False
         self._local = Worker(0, 1, LocalReducer(), lambda message: None)

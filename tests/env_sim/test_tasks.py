@@ -183,7 +183,7 @@ def test_an_unknown_pattern_or_domain_is_named():
 
 
 def test_too_few_occasions_for_a_pattern_are_an_error_that_names_it():
-    with pytest.raises((TaskError, KeyError), match="wrong_payment|wrong_address"):
+    with pytest.raises((TaskError, KeyError), match=r"wrong_payment|wrong_address"):
         row = load_domain("retail").database_row("train", 5, 1, 1)
         make_tasks("retail", [row], {"wrong_payment": 1, "wrong_address": 1}, 60, 1)
 

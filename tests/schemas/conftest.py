@@ -42,7 +42,7 @@ def make_task(task_id: str = "task-1", *, pattern: str = "wrong_variant") -> Tas
         database_id="db-1",
         intent=Intent.AMBIGUOUS,
         pattern=pattern,
-        scenario=Scenario(identity=person, opening="hello", goals=(goal,)),
+        scenario=Scenario(identity=person, opening="hello", goals=(goal,), raised_in_opening=1, patience=4),
         reference=(CANCEL,),
         criteria=Criteria(writes=(CANCEL,)),
         made_by="test/1",
@@ -90,9 +90,7 @@ def make_outcome(task_id: str, *, pattern: str = "none", n_successes: int = 1) -
     )
 
 
-def make_gate(
-    table: str, round: str, *, gate: str = "not_empty", passed: bool = True, message: str = ""
-) -> GateResult:
+def make_gate(table: str, round: str, *, gate: str = "not_empty", passed: bool = True, message: str = "") -> GateResult:
     return GateResult(
         table=table, round=round, gate=gate, passed=passed, n_rows=1, numbers={"b": 2.0, "a": 1.0}, message=message
     )

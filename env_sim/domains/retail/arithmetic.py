@@ -45,6 +45,7 @@ def calculate(expression: str) -> str:
     if len(expression) > MAX_LENGTH:
         raise ToolRefusal(f"Expression longer than {MAX_LENGTH} characters")
     tree = compile(expression.lstrip(" "), "<string>", "eval", ast.PyCF_ONLY_AST)
+    assert isinstance(tree, ast.Expression)  # what mode "eval" parses to
     return str(round(float(_value(tree.body)), 2))
 
 

@@ -21,7 +21,8 @@ class ProductType(NamedTuple):
     """Option names with their possible values."""
 
 
-_COLORS = "black white red blue green grey brown pink purple orange yellow silver gold beige navy teal".split()
+_COLOR_WORDS = "black white red blue green grey brown pink purple orange yellow silver gold beige navy teal"
+_COLORS = tuple(_COLOR_WORDS.split())
 _SIZES = ("tiny", "small", "medium", "large", "huge")
 
 _LINES = """
@@ -40,7 +41,7 @@ blender 45 330 | color:3 | jar: glass steel plastic | speeds: two five ten
 toaster 30 160 | color:4 | slots: two four | finish: matte glossy brushed
 speaker 45 480 | color:4 | power: mains battery | sound: mono stereo surround | shape: round square tall
 headset 50 520 | color:4 | style: open closed | link: wired wireless | microphone: fixed folding none
-laptop 560 3200 | color:3 | memory: basic double quad | screen: small medium large | storage: half full extra | keys: quiet clicky
+laptop 560 3200 | color:3 | memory: basic double quad | screen: small medium large | disk: half full | keys: quiet loud
 tablet 150 1300 | color:4 | screen: small medium large | storage: half full extra
 phone 220 1500 | color:5 | storage: half full extra | lens: single dual triple
 watch 60 900 | dial: white black blue green | strap: leather steel rubber nylon | glass: flat curved

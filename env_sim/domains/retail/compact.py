@@ -1,4 +1,8 @@
-"""How retail looks in the compact language: which ids become handles, which fields of a result remain."""
+"""How retail looks in the compact language: which ids become handles, which fields of a result remain.
+
+A handle stands right behind the words that name it (`mug o1 i1`, `white small i5`): what a policy has to do then is to
+find the words again and copy what follows, which is what attention learns first.
+"""
 
 import json
 from collections.abc import Mapping
@@ -53,6 +57,7 @@ def build_spec(tool_schemas: list[dict]) -> CompactSpec:
             Composite("name", "n", ("first_name", "last_name"), join=" "),
         ),
         letter_of_argument=_LETTERS,
+        label_of_argument={"item_ids": "name", "new_item_ids": "options"},
         argument_types=types,
         summarize=_summarize,
     )
@@ -79,7 +84,7 @@ def _summarize(renderer: CompactRenderer, tool: str, content: str) -> str:
 def _user(renderer: CompactRenderer, user: dict) -> str:
     words = [renderer.handle("u", user["user_id"]), renderer.handle("a", address_line(user["address"]))]
     for method_id, method in user["payment_methods"].items():
-        words += [renderer.handle("p", method_id), method["source"]]
+        words += [method["source"], renderer.handle("p", method_id)]
     words += [renderer.handle("o", order_id) for order_id in user["orders"]]
     return " ".join(words)
 
@@ -89,8 +94,9 @@ def _order(renderer: CompactRenderer, order: dict) -> str:
     words = [renderer.handle("o", order["order_id"]), renderer.text(order["status"])]
     words += [renderer.handle("p", paid) if paid else "", renderer.handle("a", address_line(order["address"]))]
     for item in order["items"]:
-        words += [renderer.handle("i", item["item_id"]), renderer.handle("k", item["product_id"])]
-        words += [renderer.text(item["name"]), *map(renderer.text, item["options"].values())]
+        name = f"{renderer.text(item['name'])} {words[0]}"
+        words.append(renderer.label("name", renderer.handle("i", item["item_id"]), name))
+        words += [renderer.handle("k", item["product_id"]), *map(renderer.text, item["options"].values())]
     return " ".join(word for word in words if word)
 
 
@@ -98,5 +104,6 @@ def _product(renderer: CompactRenderer, product: dict) -> str:
     words = [renderer.handle("k", product["product_id"])]
     for item_id, variant in product["variants"].items():
         if variant["available"]:
-            words += [renderer.handle("i", item_id), *map(renderer.text, variant["options"].values())]
+            values = " ".join(map(renderer.text, variant["options"].values()))
+            words.append(renderer.label("options", renderer.handle("i", item_id), values))
     return " ".join(words)

@@ -8,6 +8,7 @@ from typing import Any
 
 from env_sim.domains.retail import generated
 from env_sim.domains.retail.database import RetailDatabase, database_from_json, load_database
+from env_sim.domains.retail.entity_numbers import tau2_entity_ids
 from env_sim.domains.retail.generator import generate_database
 from env_sim.domains.retail.strict_tools import StrictEnvironment
 from env_sim.domains.retail.write_tools import ParityEnvironment, WriteTools
@@ -45,6 +46,10 @@ class RetailDomain:
     def database_row(self, split: str, index: int, seed: int, n_users: int) -> DatabaseRow:
         """Describe the generated database (split, index, seed, n_users) as a stored row."""
         return generated.database_row(split, index, seed, n_users)
+
+    def published_entity_ids(self) -> frozenset[str]:
+        """Ids of tau2's own retail database, which no generated one may hold."""
+        return frozenset().union(*tau2_entity_ids().values())
 
     def open_database(self, row: DatabaseRow) -> RetailDatabase:
         """Make the database of a stored row again, verified and cached per process."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
+from pydantic import JsonValue
+
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
 from env_sim.world import Database, Domain
 from schemas import Action, Message, RewardParts, StopReason, ToolCall, Trajectory
@@ -102,7 +104,7 @@ def _swap(tool: str, status: str) -> Callable[..., Action | None]:
         items = _pick_items(order, rng) if order else []
         if order is None or not items:
             return None
-        chosen: list[str] = []
+        chosen: list[JsonValue] = []
         for item in items:
             variant = _other_variant(base, item, rng)
             if variant is None:

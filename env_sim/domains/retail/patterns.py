@@ -158,7 +158,8 @@ def _wrong_payment(wishes: Sequence[WishView], rng: Random) -> Draft | None:
     if method is None or method == paid:
         return None
     thing = _source_order(
-        wish, lambda other: other.order["payment_history"][0]["payment_method_id"] == method  # type: ignore[index]
+        wish,
+        lambda other: other.order["payment_history"][0]["payment_method_id"] == method,  # type: ignore[index]
     )
     goal = plain_goal(wish, rng, method=f"the payment method of my order with the {thing}") if thing else None
     return goal and Draft((goal,), Intent.AMBIGUOUS)
@@ -201,7 +202,8 @@ def _first_thought(wish: WishView, rng: Random) -> Action | None:
     others = [v["item_id"] for v in variants if v["available"] and v["item_id"] not in taken]
     if not others:
         return None
-    return Action(name=wish.tool, arguments=arguments | {"new_item_ids": [rng.choice(others)]})
+    arguments["new_item_ids"] = [rng.choice(others)]
+    return Action(name=wish.tool, arguments=arguments)
 
 
 def _stale_intent(wishes: Sequence[WishView], rng: Random) -> Draft | None:

@@ -34,17 +34,13 @@ class _StrictTools(WriteTools):
         if order["status"] != "pending":
             raise ToolRefusal("Non-pending order cannot be modified")
 
-    def new_variants(
-        self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool
-    ) -> list[JsonRecord]:
+    def new_variants(self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool) -> list[JsonRecord]:
         """As in parity, and at least one pair is required."""
         if not pairs:
             raise ToolRefusal("The list of items must not be empty")
         return super().new_variants(order, pairs, same_allowed=same_allowed)
 
-    def price_difference(
-        self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]
-    ) -> float:
+    def price_difference(self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]) -> float:
         """The difference in whole cents; adding 0.0 turns -0.0 into 0.0."""
         return round(super().price_difference(order, pairs, variants), 2) + 0.0
 

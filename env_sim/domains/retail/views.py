@@ -83,9 +83,9 @@ def method_phrase(wish: WishView) -> str | None:
     method_id = wish.action.arguments.get("payment_method_id")
     if method_id is None or wish.order is None:
         return ""
-    if wish.tool != "modify_pending_order_payment":
-        if method_id == wish.order["payment_history"][0]["payment_method_id"]:
-            return ""
+    original = wish.order["payment_history"][0]["payment_method_id"]
+    if wish.tool != "modify_pending_order_payment" and method_id == original:
+        return ""
     methods = wish.user["payment_methods"]
     source = methods[method_id]["source"]
     if sum(method["source"] == source for method in methods.values()) > 1:

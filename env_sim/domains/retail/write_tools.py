@@ -34,14 +34,13 @@ def is_gift_card(method: JsonRecord) -> bool:
     return method["source"] == "gift_card"
 
 
-def count_refusal(wanted: Sequence[str], order: JsonRecord) -> str | None:
-    """The first wanted id that the order holds less often than wanted, None when all are there."""
+def check_counts(wanted: Sequence[str], order: JsonRecord, refusal: str) -> None:
+    """Refuse, naming the id in the text's `{}`, when the order holds a wanted id less often than wanted."""
     held = [item["item_id"] for item in order["items"]]
-    # Any JSON value may arrive: a string is walked by characters, a number has no length, as in tau2.
+    # Any JSON value may arrive: a string is walked by characters, a number can't be walked, as in tau2.
     for item_id in wanted:
         if wanted.count(item_id) > held.count(item_id):
-            return item_id
-    return None
+            raise ToolRefusal(refusal.format(item_id))
 
 
 class WriteTools(ReadTools):
@@ -153,9 +152,7 @@ class WriteTools(ReadTools):
         order = self.order(order_id)
         if order["status"] != "pending":
             raise ToolRefusal("Non-pending order cannot be modified")
-        missing = count_refusal(item_ids, order)
-        if missing is not None:
-            raise ToolRefusal(f"{missing} not found")
+        check_counts(item_ids, order, "{} not found")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match")
         pairs = list(zip(item_ids, new_item_ids, strict=True))
@@ -173,9 +170,7 @@ class WriteTools(ReadTools):
             payment_history=[*order["payment_history"], transaction(kind, abs(difference), payment_method_id)],
         )
 
-    def new_variants(
-        self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool
-    ) -> list[JsonRecord]:
+    def new_variants(self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool) -> list[JsonRecord]:
         """The variant that each pair asks for, or the refusal of the first bad pair."""
         variants = []
         for item_id, new_item_id in pairs:
@@ -189,9 +184,7 @@ class WriteTools(ReadTools):
             variants.append(available[new_item_id])
         return variants
 
-    def price_difference(
-        self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]
-    ) -> float:
+    def price_difference(self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]) -> float:
         """What the new variants cost more, summed pair by pair and unrounded; the integer 0 without pairs."""
         difference = 0
         for (item_id, _), variant in zip(pairs, variants, strict=True):
@@ -221,8 +214,7 @@ class WriteTools(ReadTools):
         method = self.payment_method(order["user_id"], payment_method_id)
         if not is_gift_card(method) and payment_method_id != order["payment_history"][0]["payment_method_id"]:
             raise ToolRefusal("Payment method should be the original payment method")
-        if count_refusal(item_ids, order) is not None:
-            raise ToolRefusal("Some item not found")
+        check_counts(item_ids, order, "Some item not found")
         return self.change_order(
             order,
             status="return requested",
@@ -238,9 +230,7 @@ class WriteTools(ReadTools):
         order = self.order(order_id)
         if order["status"] != "delivered":
             raise ToolRefusal("Non-delivered order cannot be exchanged")
-        missing = count_refusal(item_ids, order)
-        if missing is not None:
-            raise ToolRefusal(f"Number of {missing} not found.")
+        check_counts(item_ids, order, "Number of {} not found.")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match.")
         pairs = list(zip(item_ids, new_item_ids, strict=True))

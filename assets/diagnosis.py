@@ -1,0 +1,58 @@
+"""Why a round's policy fails: an explanation per failed episode, and the explanations grouped by cause."""
+
+from itertools import islice
+
+import dagster as dg
+
+from assets.resources import ProfileResource, WarehouseResource
+from assets.rounds import ROUNDS
+from assets.stage import Stage, picture, progress, table_of
+from quality.clusters import cluster_explanations, map_2d
+from quality.judge import DiffJudge
+from quality.plots import cluster_plot
+from schemas import BOOTSTRAP, Blame, Explanation, FailureCluster, StopReason, Task, Trajectory
+
+GROUP = "discovery"
+
+
+@dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["validation_rollouts", "validation_tasks"])
+def judge_explanations(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
+) -> dg.MaterializeResult:
+    """What went wrong in each failed episode: text, decisive turn, evidence, blame."""
+    stage = Stage(context, warehouse, profile)
+    tasks = {task.task_id: task for task in stage.read(Task, "validation_tasks", BOOTSTRAP)}
+    rollouts = stage.read(Trajectory, "validation_rollouts")
+    failed = [row for row in rollouts if not row.succeeded and row.stop_reason != StopReason.INFRASTRUCTURE]
+    judge = DiffJudge()
+    rows = [judge.explain(tasks[row.task_id], row) for row in progress(failed, "explanations")]
+    agent = sum(row.blame == Blame.AGENT for row in rows)
+    examples = [(row.pattern, row.blame, row.text) for row in islice(rows, 10)]
+    told = {
+        "failed_share": len(failed) / max(1, len(rollouts)),
+        "agent_blamed_share": agent / max(1, len(rows)),
+        "examples": table_of(("pattern", "blame", "explanation"), examples),
+    }
+    return stage.write("judge_explanations", rows, told)
+
+
+@dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["judge_explanations"])
+def failure_clusters(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
+) -> dg.MaterializeResult:
+    """This round's failures grouped by what their explanations say, matched to the clusters of the round before."""
+    stage = Stage(context, warehouse, profile)
+    explanations = stage.read(Explanation, "judge_explanations")
+    previous = stage.read(FailureCluster, "failure_clusters", stage.rounds[-2]) if len(stage.rounds) > 1 else []
+    rows = cluster_explanations(explanations, stage.profile.clusters, previous)
+    points = map_2d(explanations, rows, stage.profile.clusters)
+    lines = [
+        (row.label, row.pattern, row.size, row.share, row.silhouette, row.previous_cluster_id or "new") for row in rows
+    ]
+    told = {
+        "noise_share": 1 - sum(row.share for row in rows),
+        "stability_ari": rows[0].stability_ari if rows else 0.0,
+        "clusters": table_of(("label", "pattern", "size", "share", "silhouette", "continues"), lines),
+        "map": picture(cluster_plot(rows, points), "failure clusters"),
+    }
+    return stage.write("failure_clusters", rows, told)

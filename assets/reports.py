@@ -1,0 +1,110 @@
+"""What people read of a round: the Pass^k table and an HTML page."""
+
+from collections.abc import Sequence
+from itertools import chain, pairwise
+from pathlib import Path
+
+import dagster as dg
+
+from assets.resources import ProfileResource, WarehouseResource
+from assets.rounds import ROUNDS, UP_TO
+from assets.stage import Stage, picture, table_of
+from quality.pass_hat_k import PairedDifference, paired_difference, policy_order, report, table_text
+from quality.plots import pass_hat_k_plot
+from quality.report import RoundReport, round_report_html
+from schemas import (
+    BOOTSTRAP,
+    Explanation,
+    FailureCluster,
+    PassHatK,
+    PoolTask,
+    Task,
+    TaskOutcome,
+    TrainStep,
+    Trajectory,
+)
+
+GROUP = "evaluation"
+
+
+def differences(rows: Sequence[TaskOutcome], ks: Sequence[int], baseline: str = "sft") -> list[PairedDifference]:
+    """Each RL policy against the baseline, and each round against the one before, paired by task."""
+    by_policy: dict[str, list[TaskOutcome]] = {}
+    for row in rows:
+        by_policy.setdefault(row.policy, []).append(row)
+    trained = sorted((name for name in by_policy if name.startswith("rl-")), key=policy_order)
+    pairs = [(baseline, name) for name in trained] + list(pairwise(trained))
+    return [paired_difference(by_policy[old], by_policy[new], k) for old, new in pairs for k in (ks[0], ks[-1])]
+
+
+def _all_outcomes(stage: Stage) -> list[TaskOutcome]:
+    baseline = stage.read(TaskOutcome, "baseline_test_outcomes", BOOTSTRAP)
+    return [*baseline, *chain.from_iterable(stage.read_rounds(TaskOutcome, "test_outcomes").values())]
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"lance"},
+    partitions_def=ROUNDS,
+    deps=["baseline_test_outcomes", dg.AssetDep("test_outcomes", partition_mapping=UP_TO)],
+)
+def pass_hat_k_report(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
+) -> dg.MaterializeResult:
+    """Pass^k of base, SFT and every round so far on the test tasks, with 95 % intervals over tasks."""
+    stage = Stage(context, warehouse, profile)
+    outcomes = _all_outcomes(stage)
+    rows = report(outcomes, stage.profile.ks, seed=stage.profile.seed)
+    gains = differences(outcomes, stage.profile.ks)
+    lines = [(g.candidate, g.baseline, g.k, 100 * g.mean, 100 * g.ci_low, 100 * g.ci_high, g.p_value) for g in gains]
+    told = {
+        "pass_hat_1": next(row.pass_hat_k for row in rows if row.policy == f"rl-{stage.round}"),
+        "table": dg.MetadataValue.md(f"```\n{table_text(rows)}\n```"),
+        "differences": table_of(("policy", "over", "k", "points", "low", "high", "p"), lines),
+        "plot": picture(pass_hat_k_plot(rows), "Pass^k"),
+    }
+    return stage.write("pass_hat_k_report", rows, told)
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"html"},
+    partitions_def=ROUNDS,
+    deps=["pass_hat_k_report", "validation_rollouts", "failure_clusters", "task_pool", "rl_metrics"],
+)
+def round_report(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
+) -> dg.MaterializeResult:
+    """One HTML page: Pass^k, training curves, cluster map, pool, and episodes to read."""
+    stage = Stage(context, warehouse, profile)
+    page = round_report_html(_report_rows(stage))
+    path = report_path(stage.warehouse.root, stage.round)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return stage.tell("round_report", 1, {"page": dg.MetadataValue.url(path.as_uri()), "bytes": len(page)})
+
+
+def report_path(root: str, round: str) -> Path:
+    """Where a round's page lies."""
+    return Path(root) / "reports" / f"{round}.html"
+
+
+def _report_rows(stage: Stage) -> RoundReport:
+    outcomes, profile = _all_outcomes(stage), stage.profile
+    return RoundReport(
+        round=stage.round,
+        pass_hat_k=stage.read(PassHatK, "pass_hat_k_report"),
+        differences=differences(outcomes, profile.ks),
+        outcomes=outcomes,
+        train_steps=stage.read(TrainStep, "rl_metrics"),
+        explanations=stage.read(Explanation, "judge_explanations"),
+        clusters=stage.read(FailureCluster, "failure_clusters"),
+        previous_clusters=stage.read(FailureCluster, "failure_clusters", stage.rounds[-2]) if stage.rounds[1:] else (),
+        pool=stage.read(PoolTask, "task_pool"),
+        tasks=stage.read(Task, "validation_tasks", BOOTSTRAP),
+        trajectories=stage.read(Trajectory, "validation_rollouts"),
+        notes=(
+            f"Profile {profile.name}, seed {profile.seed}, targeting {profile.targeting}. Policy, user, explorer, "
+            "writer and judge are the embedded programs, not language models of a provider.",
+        ),
+    )

@@ -1,0 +1,74 @@
+"""Worlds and tasks that exist before the loop: databases per split, evaluation tasks, tasks to imitate."""
+
+from typing import Literal
+
+import dagster as dg
+
+from assets.resources import ProfileResource, WarehouseResource
+from assets.stage import Stage, progress, table_of
+from env_sim import load_domain
+from env_sim.pool import distinct_tasks, pattern_table
+from env_sim.task_kits import load_task_kit
+from env_sim.tasks import make_tasks, standard_mix
+
+GROUP = "bootstrap"
+Split = Literal["train", "validation", "test"]
+
+
+def _databases(split: Split) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"{split}_databases",
+        group_name=GROUP,
+        kinds={"lance"},
+        description=f"Generated {split} databases: what makes them again, their ids and a hash. Splits share nothing.",
+    )
+    def databases(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
+    ) -> dg.MaterializeResult:
+        stage = Stage(context, warehouse, profile)
+        count, n_users = getattr(stage.profile.databases, split), stage.profile.databases.n_users
+        domain = load_domain(stage.profile.domain)
+        seed = stage.seed("databases")
+        numbers = progress(range(count), f"{split} databases")
+        rows = [domain.database_row(split, number, seed, n_users) for number in numbers]
+        told = {"users": sum(row.n_users for row in rows), "orders": sum(row.n_orders for row in rows)}
+        return stage.write(f"{split}_databases", rows, told)
+
+    return databases
+
+
+def _tasks(name: str, split: Split, count_key: str, plain_key: str, description: str) -> dg.AssetsDefinition:
+    @dg.asset(name=name, group_name=GROUP, kinds={"lance"}, deps=[f"{split}_databases"], description=description)
+    def tasks(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
+    ) -> dg.MaterializeResult:
+        stage = Stage(context, warehouse, profile)
+        sizes, domain = stage.profile.tasks, stage.profile.domain
+        mix = standard_mix(domain, getattr(sizes, plain_key))
+        databases = list(stage.databases(split).values())
+        made = make_tasks(domain, databases, mix, getattr(sizes, count_key), stage.seed(name))
+        rows = distinct_tasks(made)
+        counts = pattern_table(rows)
+        plain = load_task_kit(domain).patterns[0].name
+        told = {
+            "plain_share": sum(share for pattern, _, share in counts if pattern == plain),
+            "twin_share": 1 - len(rows) / max(1, len(made)),
+            "patterns": table_of(("pattern", "tasks", "share"), counts),
+        }
+        return stage.write(name, rows, told)
+
+    return tasks
+
+
+train_databases = _databases("train")
+validation_databases = _databases("validation")
+test_databases = _databases("test")
+validation_tasks = _tasks(
+    "validation_tasks", "validation", "validation", "eval_plain_share", "Tasks on which each round looks for failures."
+)
+test_tasks = _tasks(
+    "test_tasks", "test", "test", "eval_plain_share", "Held-out tasks behind every reported number; never trained on."
+)
+sft_tasks = _tasks(
+    "sft_tasks", "train", "sft", "sft_plain_share", "Tasks whose demonstrations are imitated; mostly easy ones."
+)

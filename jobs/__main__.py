@@ -1,0 +1,195 @@
+"""The command line: `python -m jobs demo | control | round | ablation | table | ui`.
+
+An error of ours is one clear line and exit code 2; what is not ours keeps its traceback.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from assets.profile import Profile, load_profile, pin_profile, stored_profile, validated_profile
+from assets.resources import DEFAULT_PROFILE, DEFAULT_ROOT
+from assets.rounds import ROUND_KEYS, known_round
+from schemas import ConfigError, FaultlineError
+from schemas.ids import round_key, round_number
+from schemas.store import Warehouse
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    _log_to_stdout()
+    try:
+        options.run(options)
+    except FaultlineError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from the last finished asset\n")
+        return 130
+    return 0
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Bootstrap and all rounds, then the table."""
+    profile = _profile(options)
+    _run_rounds(options.warehouse, profile, ROUND_KEYS[: profile.rounds])
+    _say(results_of(options.warehouse))
+
+
+def control(options: argparse.Namespace) -> None:
+    """The same rounds on untargeted tasks beside the warehouse, then both tables."""
+    from jobs.control import control_profile, control_root, copy_bootstrap
+
+    profile = control_profile(options.warehouse)
+    asked = {"seed": options.seed, "profile": options.profile}
+    stored = {"seed": profile.seed, "profile": profile.name}
+    if wrong := [key for key, value in asked.items() if value is not None and value != stored[key]]:
+        raise ConfigError(
+            f"control[{options.warehouse}]: expected the settings of this warehouse ({stored}), got another "
+            f"{' and '.join(wrong)}; leave it out or name the other warehouse"
+        )
+    root = control_root(options.warehouse)
+    profile = pin_profile(root, profile.model_copy(update={"rounds": options.rounds or profile.rounds}))
+    copy_bootstrap(Warehouse.open(options.warehouse), Warehouse.open(root))
+    _run_rounds(root, profile, ROUND_KEYS[: profile.rounds])
+    _say(results_of(options.warehouse), "", results_of(root))
+
+
+def one_round(options: argparse.Namespace) -> None:
+    """Backfill one round."""
+    key = _round(options.number)
+    profile = _profile(options)
+    if round_number(key) > profile.rounds:
+        profile = pin_profile(options.warehouse, profile.model_copy(update={"rounds": round_number(key)}))
+    _run_rounds(options.warehouse, profile, [key])
+    _say(results_of(options.warehouse))
+
+
+def ablation(options: argparse.Namespace) -> None:
+    """Three rewards on the pool of one round."""
+    from jobs.runner import open_runner
+    from quality.pass_hat_k import table_text
+    from schemas import PassHatK
+
+    key = _round(options.number)
+    with open_runner(options.warehouse, _profile(options)) as runner:
+        runner.run_ablation(key)
+        rows = runner.warehouse.read("reward_ablation_report", key)
+    _say(table_text([row for row in rows if isinstance(row, PassHatK)]))
+
+
+def table(options: argparse.Namespace) -> None:
+    """Stored tables again."""
+    _say("\n\n".join(results_of(root) for root in options.warehouse))
+
+
+def ui(options: argparse.Namespace) -> None:
+    """Dagster's UI on loopback, over the warehouse and its history."""
+    from jobs.home import prepare_home
+
+    root = Warehouse.open(options.warehouse).root
+    environment = {**os.environ, "DAGSTER_HOME": str(prepare_home(root)), "FAULTLINE_WAREHOUSE": root}
+    workspace = str(REPOSITORY / "workspace.yaml")
+    command = ["-W", "ignore", "-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(options.port)]
+    _say(f"http://127.0.0.1:{options.port}  (warehouse {root}; Ctrl-C ends it)")
+    os.execve(sys.executable, [sys.executable, *command], environment)
+
+
+def results_of(root: str | Path) -> str:
+    """Table, differences and places of one warehouse."""
+    from jobs.tables import results_text
+
+    return results_text(root)
+
+
+def _round(text: str) -> str:
+    return known_round(round_key(int(text)) if text.isdigit() else text)
+
+
+def _run_rounds(root: str | Path, profile: Profile, rounds: Sequence[str]) -> None:
+    from jobs.runner import open_runner
+
+    with open_runner(root, profile) as runner:
+        runner.run_bootstrap()
+        for key in rounds:
+            runner.run_round(key)
+
+
+def _profile(options: argparse.Namespace) -> Profile:
+    """The profile asked for, else the warehouse's own; the warehouse remembers it."""
+    given = {key: getattr(options, key, None) for key in ("seed", "rounds", "targeting")}
+    overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    for setting in options.set:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"--set[{setting}]: expected key=value, got no '='; write --set grpo.n_steps=5")
+        overrides[key] = yaml.safe_load(value)
+    root = Warehouse.open(options.warehouse).root
+    stored = stored_profile(root)
+    if stored is None:
+        return pin_profile(root, load_profile(options.profile or DEFAULT_PROFILE, overrides))
+    if options.profile is None and not options.set:
+        kept = stored.model_dump() | overrides
+        return pin_profile(root, validated_profile(kept, root))
+    overrides.setdefault("rounds", stored.rounds)
+    return pin_profile(root, load_profile(options.profile or stored.name, overrides))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jobs", description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--warehouse", default=os.environ.get("FAULTLINE_WAREHOUSE", DEFAULT_ROOT), help="folder")
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument("--profile", help="preset name or path of a YAML file (default: the warehouse's, embedded)")
+    settings.add_argument("--seed", type=int, help="of every random choice")
+    settings.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. grpo.n_steps=5")
+    demo_command = commands.add_parser("demo", parents=[common, settings], help="all rounds, then the Pass^k table")
+    demo_command.add_argument("--targeting", choices=("clusters", "uniform", "none"))
+    demo_command.add_argument("--rounds", type=int)
+    demo_command.set_defaults(run=demo)
+    control_command = commands.add_parser("control", parents=[common, settings], help="the same on untargeted tasks")
+    control_command.add_argument("--rounds", type=int)
+    control_command.set_defaults(run=control)
+    for name, run, text in (("round", one_round, "backfill one round"), ("ablation", ablation, "compare rewards")):
+        command = commands.add_parser(name, parents=[common, settings], help=text)
+        command.add_argument("number", help="round, as 3 or round-003")
+        command.set_defaults(run=run)
+    table_command = commands.add_parser("table", help="print stored tables again")
+    table_command.add_argument("--warehouse", nargs="+", default=[DEFAULT_ROOT], help="folders")
+    table_command.set_defaults(run=table)
+    ui_command = commands.add_parser("ui", parents=[common], help="Dagster's UI on loopback")
+    ui_command.add_argument("--port", type=int, default=3000)
+    ui_command.set_defaults(run=ui)
+    return parser
+
+
+def _log_to_stdout() -> None:
+    """One line per finished asset; other loggers speak on warning."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("assets", "jobs"):
+        log = logging.getLogger(name)
+        log.handlers[:] = [handler]
+        log.setLevel(logging.INFO)
+        log.propagate = False
+    # A check reads rows before any verdict on them exists; that is its purpose, not news.
+    logging.getLogger("schemas.store").setLevel(logging.ERROR)
+
+
+def _say(*parts: str) -> None:
+    sys.stdout.write("\n".join(parts) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

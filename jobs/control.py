@@ -1,0 +1,73 @@
+"""The control arm: the same bootstrap and budget on untargeted tasks.
+
+Without it a lift proves nothing about targeting.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from assets.profile import Profile, stored_profile
+from assets.rounds import ROUND_KEYS
+from schemas import BOOTSTRAP, Checkpoint, ConfigError, GateResult, UnknownRoundError
+from schemas.columns import TABLES
+from schemas.store import Warehouse
+
+logger = logging.getLogger(__name__)
+
+
+def control_root(root: str | Path) -> Path:
+    """Where the control arm of a warehouse lives."""
+    folder = Path(root)
+    return folder.with_name(f"{folder.name}-control")
+
+
+def control_profile(root: str | Path) -> Profile:
+    """The warehouse's profile with untargeted tasks.
+
+    Raises:
+        ConfigError: When there is no warehouse to compare with.
+    """
+    profile = stored_profile(root)
+    if profile is None:
+        raise ConfigError(f"control[{root}]: expected a warehouse with a profile, got none; run the demo there first")
+    if profile.targeting == "none":
+        raise ConfigError(f"control[{root}]: expected a targeted warehouse, got a control arm; name the other one")
+    return profile.model_copy(update={"targeting": "none"})
+
+
+def copy_bootstrap(source: Warehouse, target: Warehouse) -> None:
+    """Copy rows, verdicts and checkpoints from before the loop, what is there already excepted."""
+    places = [(table, BOOTSTRAP) for table in TABLES if table != "gate_results"] + [("round_policy", ROUND_KEYS[0])]
+    for table, round in places:
+        if round not in source.rounds(table) or round in target.rounds(table):
+            continue
+        rows = source.read(table, round)
+        for row in rows:
+            if isinstance(row, Checkpoint):
+                _copy_folder(Path(source.root, row.path), Path(target.root, row.path))
+        target.replace_round(table, round, rows)
+        logger.info("%s[%s]: %d rows copied", table, round, len(rows))
+    _copy_verdicts(source, target)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    if target.exists():
+        return
+    draft = target.with_name(target.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(source, draft)
+    draft.rename(target)
+
+
+def _copy_verdicts(source: Warehouse, target: Warehouse) -> None:
+    try:
+        rows = source.read("gate_results", BOOTSTRAP)
+    except UnknownRoundError:
+        return
+    for row in rows:
+        if isinstance(row, GateResult) and BOOTSTRAP in target.rounds(row.table):
+            target.record_gate(row)
+
+
+__all__ = ["control_profile", "control_root", "copy_bootstrap"]

@@ -1,0 +1,71 @@
+"""What of a job is done: decided by the rows and verdicts in the warehouse, never by the memory of a process.
+
+An asset is finished when its round is written and every gate has passed on just these rows. Rows that a killed
+process wrote but could not check are checked here instead of being made again.
+"""
+
+import logging
+
+import dagster as dg
+
+from assets.checks import UNCHECKED, gate_names, verdicts
+from assets.profile import Profile
+from assets.reports import report_path
+from assets.rounds import ROUND_KEYS, next_round
+from quality.gates import tables_with_gates
+from schemas import BOOTSTRAP, UngatedRoundError, UnknownRoundError
+from schemas.store import Warehouse
+
+logger = logging.getLogger(__name__)
+
+FILES = frozenset({"round_report"})
+"""Assets that are files, not tables."""
+
+
+def is_finished(warehouse: Warehouse, profile: Profile, asset: str, round: str) -> bool:
+    """Whether an asset's round is written, announced and has passed its gates; missing verdicts are made up for."""
+    if asset in FILES:
+        return report_path(warehouse.root, round).exists()
+    if round not in warehouse.rounds(asset) or not _announced(warehouse, asset, round):
+        return False
+    if asset not in tables_with_gates() or asset in UNCHECKED:
+        return True
+    said = _verdicts(warehouse, asset, round)
+    if said is None or set(gate_names(asset)) - said.keys():
+        logger.info("%s[%s]: rows are there, checking them", asset, round)
+        said = {result.gate: result.passed for result in verdicts(warehouse, profile, asset, round)}
+    return all(said.values())
+
+
+def _announced(warehouse: Warehouse, asset: str, round: str) -> bool:
+    following = {"sft_checkpoint": ROUND_KEYS[0], "rl_checkpoint": round != BOOTSTRAP and next_round(round)}.get(asset)
+    return not following or following in warehouse.rounds("round_policy")
+
+
+def _verdicts(warehouse: Warehouse, table: str, round: str) -> dict[str, bool] | None:
+    """Gate -> passed; None when no verdict is on the rows as they are."""
+    try:
+        rows = warehouse.read_arrow("gate_results", round, columns=["table", "gate", "passed"]).to_pylist()
+        said = {row["gate"]: row["passed"] for row in rows if row["table"] == table}
+        if all(said.values()):
+            warehouse.read_arrow(table, round, columns=["round"])
+    except (UnknownRoundError, UngatedRoundError):
+        return None
+    return said
+
+
+def unfinished(warehouse: Warehouse, profile: Profile, job: dg.JobDefinition, round: str) -> list[dg.AssetKey]:
+    """Assets of a job to make for a round, in the order of the graph.
+
+    What is downstream of an unfinished asset is unfinished too: its rows are about to be made from others. Assets that
+    one step makes together are made together.
+    """
+    graph, within = job.asset_layer.asset_graph, set(job.asset_layer.executable_asset_keys)
+    wanted: set[dg.AssetKey] = set()
+    for key in graph.toposorted_asset_keys:
+        if key not in within or key in wanted:
+            continue
+        node = graph.get(key)
+        if wanted & set(node.parent_keys) or not is_finished(warehouse, profile, key.to_user_string(), round):
+            wanted |= set(node.execution_set_asset_keys) & within
+    return [key for key in graph.toposorted_asset_keys if key in wanted]

@@ -1,0 +1,61 @@
+"""The results of warehouses as text: the Pass^k table and the paired differences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from assets.profile import stored_profile
+from assets.reports import differences, report_path
+from quality.pass_hat_k import PairedDifference, table_text
+from schemas import BOOTSTRAP, PassHatK, TaskOutcome, UnknownRoundError, WarehouseError
+from schemas.store import Warehouse
+
+__all__ = ["results_text"]
+
+
+def results_text(root: str | Path) -> str:
+    """Table, differences and places of one warehouse.
+
+    Raises:
+        WarehouseError: When there is no warehouse.
+        UnknownRoundError: When no round is reported yet.
+    """
+    if not Path(root).is_dir():
+        raise WarehouseError(f"warehouse[{root}]: expected a folder, got none; run `python -m jobs demo` first")
+    warehouse = Warehouse.open(root)
+    rounds = warehouse.rounds("pass_hat_k_report")
+    if not rounds:
+        raise UnknownRoundError(f"pass_hat_k_report[{root}]: expected a reported round, got none; run the demo first")
+    report = [row for row in warehouse.read("pass_hat_k_report", rounds[-1]) if isinstance(row, PassHatK)]
+    outcomes = _outcomes(warehouse, rounds)
+    ks = sorted({row.k for row in report})
+    gains = [_difference(gain) for gain in differences(outcomes, ks)]
+    return "\n".join([_title(root), "", table_text(report), "", "paired by task:", *gains, "", *_places(root, rounds)])
+
+
+def _outcomes(warehouse: Warehouse, rounds: Sequence[str]) -> list[TaskOutcome]:
+    rows = [
+        *warehouse.read("baseline_test_outcomes", BOOTSTRAP),
+        *warehouse.read("test_outcomes", rounds=rounds),
+    ]
+    return [row for row in rows if isinstance(row, TaskOutcome)]
+
+
+def _title(root: str | Path) -> str:
+    profile = stored_profile(root)
+    said = f"profile {profile.name}, seed {profile.seed}, targeting {profile.targeting}" if profile else "no profile"
+    return f"{root}: {said}"
+
+
+def _difference(gain: PairedDifference) -> str:
+    points = f"{100 * gain.mean:+.1f} points [{100 * gain.ci_low:+.1f}, {100 * gain.ci_high:+.1f}]"
+    return f"  Pass^{gain.k}  {gain.candidate} over {gain.baseline}: {points}, p = {gain.p_value:.3f}"
+
+
+def _places(root: str | Path, rounds: Sequence[str]) -> list[str]:
+    folder = Path(root).absolute()
+    return [
+        f"warehouse  {folder}",
+        f"report     {report_path(str(folder), rounds[-1])}",
+        f"look       python -m jobs ui --warehouse {root}",
+        f'ask        python -m schemas.query --root {root} "select pattern, count(*) from task_pool group by 1"',
+    ]

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from assets.profile import load_profile, pin_profile, profile_names, stored_profile
+from schemas import ConfigError
+
+
+def test_every_preset_loads_and_carries_its_name():
+    assert {"embedded", "smoke"} <= set(profile_names())
+    assert all(load_profile(name).name == name for name in profile_names())
+
+
+def test_the_demo_profile_reports_at_least_a_hundred_tasks_with_four_trials():
+    profile = load_profile("embedded")
+    assert profile.tasks.test >= 100
+    assert profile.trials.test >= 4
+    assert profile.ks == (1, 2, 3, 4)
+    assert profile.targeting == "clusters"
+
+
+def test_overrides_reach_nested_keys_and_leave_the_rest():
+    profile = load_profile("smoke", {"seed": 3, "grpo.n_steps": 9})
+    assert (profile.seed, profile.grpo.n_steps, profile.grpo.group_size) == (
+        3,
+        9,
+        load_profile("smoke").grpo.group_size,
+    )
+
+
+def test_an_unknown_profile_names_the_known_ones():
+    with pytest.raises(ConfigError, match=r"profile\[emboded\]: expected one of .*embedded.*smoke"):
+        load_profile("emboded")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"grpo.n_stepz": 1}, r"smoke.yaml: grpo.n_stepz\]: expected one of .*n_steps.*did you mean n_steps"),
+        ({"sedd": 1}, r"smoke.yaml: sedd\]: expected one of .*seed.*did you mean seed"),
+        ({"tasks.sft": 0}, r"smoke.yaml: tasks.sft\]: expected greater than or equal to 1, got 0"),
+        ({"targeting": "some"}, r"smoke.yaml: targeting\]: expected 'clusters', 'uniform' or 'none', got 'some'"),
+        ({"seed.x": 1}, r"seed.x\]: expected seed to hold keys"),
+        ({"rounds": 99}, r"rounds\]: expected less than or equal to 32, got 99"),
+    ],
+)
+def test_a_bad_setting_is_named_with_what_was_expected(overrides: dict[str, object], said: str):
+    with pytest.raises(ConfigError, match=said):
+        load_profile("smoke", {"seed": 0, **overrides})
+
+
+@pytest.mark.parametrize("content", ["- a list\n", "a: [", "just words"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str):
+    path = tmp_path / "own.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"own\.yaml"):
+        load_profile(str(path))
+
+
+def test_an_own_file_is_a_profile(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("policy: {vocab_size: 600}\nseed: 4\n")
+    assert (load_profile(str(path)).name, load_profile(str(path)).seed) == ("mine", 4)
+
+
+def test_a_warehouse_keeps_its_profile_and_refuses_another_one(tmp_path: Path):
+    assert stored_profile(tmp_path) is None
+    first = pin_profile(tmp_path, load_profile("smoke"))
+    assert stored_profile(tmp_path) == first
+    with pytest.raises(ConfigError, match=r"seed: 0 there, 5 asked; targeting: clusters there, none asked"):
+        pin_profile(tmp_path, load_profile("smoke", {"seed": 5, "targeting": "none"}))
+    assert stored_profile(tmp_path) == first
+
+
+def test_a_warehouse_may_go_on_for_more_rounds(tmp_path: Path):
+    pin_profile(tmp_path, load_profile("smoke"))
+    pin_profile(tmp_path, load_profile("smoke", {"rounds": 5}))
+    stored = stored_profile(tmp_path)
+    assert stored is not None
+    assert stored.rounds == 5
+
+
+@pytest.mark.parametrize("content", ["{", '{"seed": 1}'])
+def test_a_damaged_stored_profile_is_an_error_that_names_the_file(tmp_path: Path, content: str):
+    (tmp_path / "profile.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"profile\.json"):
+        stored_profile(tmp_path)

@@ -1,0 +1,196 @@
+"""Two rounds with the scripted trainer: what the loop promises, whatever the policy."""
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from jobs.control import control_profile, control_root, copy_bootstrap
+from jobs.progress import unfinished
+from jobs.runner import LoopRunner
+from jobs.tables import results_text
+from schemas import BOOTSTRAP, Checkpoint, GateError, PassHatK
+from schemas.columns import TABLES
+from schemas.store import Warehouse
+from tests.fixtures.loop import scripted_definitions, scripted_runner
+
+ROUNDS = ("round-001", "round-002")
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopRunner]:
+    with scripted_runner(tmp_path_factory.mktemp("loop")) as runner:
+        runner.run_bootstrap()
+        for key in ROUNDS:
+            runner.run_round(key)
+        yield runner
+
+
+def contents(warehouse: Warehouse) -> dict[str, object]:
+    """All rows, but for the table version that a checkpoint was trained on: writing rows again raises it."""
+    return {
+        f"{table}/{round}": [
+            row.model_copy(update={"pool_version": None}) if isinstance(row, Checkpoint) else row
+            for row in warehouse.read(table, round)
+        ]
+        for table in TABLES
+        if table != "gate_results"
+        for round in warehouse.rounds(table)
+    }
+
+
+def test_the_report_has_every_policy_with_interval_and_counts(runner: LoopRunner):
+    rows = runner.warehouse.scan("pass_hat_k_report").filter(pl.col("round") == "round-002").collect()
+    wanted = {"policy", "k", "pass_hat_k", "ci_low", "ci_high", "n_tasks", "n_trials", "seed"}
+    assert wanted <= set(rows.columns)
+    assert rows["policy"].unique(maintain_order=True).to_list() == ["base", "sft", "rl-round-001", "rl-round-002"]
+    assert rows["k"].unique().sort().to_list() == [1, 2]
+    assert rows.filter(pl.col("pass_hat_k").is_between(pl.col("ci_low"), pl.col("ci_high"))).height == rows.height
+    assert rows["n_tasks"].unique().to_list() == [12]
+
+
+def test_one_query_follows_a_failure_to_the_training_group_it_led_to(runner: LoopRunner):
+    found = runner.warehouse.sql(
+        """
+        select v.trajectory_id, e.pattern, p.task_id, p.pattern as injected, r.group_id, c.checkpoint_id
+        from validation_rollouts v
+        join judge_explanations e on e.trajectory_id = v.trajectory_id and e.round = v.round
+        join failure_clusters f on list_contains(f.explanation_ids, e.explanation_id) and f.round = e.round
+        join task_pool p on p.cluster_id = f.cluster_id and p.round = f.round
+        join rl_rollouts r on r.task_id = p.task_id and r.round = p.round
+        join rl_checkpoint c on c.round = r.round
+        """
+    )
+    assert found.num_rows > 0
+
+
+def test_the_pool_of_a_round_holds_the_accepted_tasks_of_all_rounds_so_far(runner: LoopRunner):
+    pool = runner.warehouse.scan("task_pool").select("round", "task_id", "added_in").collect()
+    second = pool.filter(pl.col("round") == "round-002")
+    assert set(second["added_in"]) == set(ROUNDS)
+    assert set(pool.filter(pl.col("round") == "round-001")["task_id"]) <= set(second["task_id"])
+
+
+def test_the_policy_under_test_is_the_one_that_the_round_before_trained(runner: LoopRunner):
+    read = runner.warehouse.read
+    assert read("round_policy", "round-001") == read("sft_checkpoint", BOOTSTRAP)
+    assert read("round_policy", "round-002") == read("rl_checkpoint", "round-001")
+    assert read("round_policy", "round-003") == read("rl_checkpoint", "round-002")
+
+
+def test_a_finished_loop_has_nothing_left_to_do_and_a_rerun_gives_the_same_rows(runner: LoopRunner, tmp_path: Path):
+    job = scripted_definitions().resolve_job_def("one_round")
+    assert unfinished(runner.warehouse, runner.profile, job, "round-002") == []
+    before = contents(runner.warehouse)
+    with scripted_runner(tmp_path) as again:
+        again.run_bootstrap()
+        for key in ROUNDS:
+            again.run_round(key)
+        assert contents(again.warehouse) == before
+        job.execute_in_process(
+            run_config={"resources": {"warehouse": {"config": {"root": again.warehouse.root}}}},
+            partition_key="round-002",
+        )
+        assert contents(again.warehouse) == before
+
+
+def test_an_interrupted_round_goes_on_from_the_last_finished_asset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import assets.training
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with scripted_runner(tmp_path) as runner:
+        runner.run_bootstrap()
+        with monkeypatch.context() as patch:
+            patch.setattr(assets.training, "announce", killed)
+            with pytest.raises((KeyboardInterrupt, dg.DagsterExecutionInterruptedError)):
+                runner.run_round("round-001")
+        job = scripted_definitions().resolve_job_def("one_round")
+        left = [key.to_user_string() for key in unfinished(runner.warehouse, runner.profile, job, "round-001")]
+        assert left[0] == "rl_checkpoint"
+        assert "task_pool" not in left
+        runner.run_round("round-001")
+        assert unfinished(runner.warehouse, runner.profile, job, "round-001") == []
+
+
+def test_a_failed_gate_stops_the_run_and_names_gate_and_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import assets.tasks
+
+    monkeypatch.setattr(assets.tasks, "make_tasks", lambda *_: [])
+    with scripted_runner(tmp_path) as runner:
+        with pytest.raises(GateError, match=r"_tasks\[bootstrap\]: not_empty: .*; run the asset again"):
+            runner.run_bootstrap()
+        assert not runner.warehouse.rounds("sft_trajectories")
+        monkeypatch.undo()
+        runner.run_bootstrap()
+        assert runner.warehouse.read("sft_trajectories", BOOTSTRAP)
+
+
+def test_every_materialization_tells_rows_versions_seed_and_duration(runner: LoopRunner):
+    for table, partition in (("task_pool", "round-002"), ("rl_checkpoint", "round-001"), ("test_tasks", None)):
+        told = metadata(runner, table, partition)
+        wanted = {"dagster/row_count", "table_version", "schema_version", "versions_read", "seed", "duration_s"}
+        assert wanted <= set(told)
+    assert metadata(runner, "task_pool", "round-002")["versions_read"].value["executable_tasks"] > 0
+    assert "policy_version" in metadata(runner, "validation_rollouts", "round-001")
+
+
+@pytest.mark.parametrize(
+    ("asset", "entry"),
+    [("pass_hat_k_report", "plot"), ("failure_clusters", "map"), ("task_pool", "plot"), ("rl_metrics", "curves")],
+)
+def test_plots_stand_where_a_person_looks(runner: LoopRunner, asset: str, entry: str):
+    text = str(metadata(runner, asset, "round-001")[entry].value)
+    found = re.fullmatch(r"!\[[^]]*\]\(data:image/png;base64,([^)]+)\)", text)
+    assert found is not None
+    assert base64.b64decode(found[1]).startswith(b"\x89PNG")
+
+
+def test_the_page_of_a_round_is_written_and_its_place_told(runner: LoopRunner):
+    page = Path(runner.warehouse.root, "reports", "round-002.html")
+    assert page.as_uri() == metadata(runner, "round_report", "round-002")["page"].value
+    assert "Pass^k" in page.read_text()
+
+
+def test_the_printed_results_show_table_differences_and_places(runner: LoopRunner):
+    text = results_text(runner.warehouse.root)
+    for part in ("rl-round-002", "Pass^1 %", "rl-round-001 over sft", "python -m jobs ui", runner.warehouse.root):
+        assert part in text
+
+
+def test_the_control_arm_shares_the_bootstrap_and_trains_on_plain_tasks(runner: LoopRunner):
+    root = control_root(runner.warehouse.root)
+    copied = Warehouse.open(root)
+    copy_bootstrap(runner.warehouse, copied)
+    assert contents(copied) == {
+        key: rows for key, rows in contents(runner.warehouse).items() if key.endswith(BOOTSTRAP)
+    } | {"round_policy/round-001": runner.warehouse.read("round_policy", "round-001")}
+    profile = control_profile(runner.warehouse.root)
+    assert profile.targeting == "none"
+    job = scripted_definitions().resolve_job_def("bootstrap")
+    assert unfinished(copied, profile, job, BOOTSTRAP) == []
+    with scripted_runner(root, targeting="none") as control:
+        control.run_bootstrap()
+        control.run_round("round-001")
+    pool = copied.scan("task_pool").select("pattern", "cluster_id").collect()
+    assert set(pool["pattern"]) == {"none"}
+    assert pool["cluster_id"].null_count() == pool.height
+
+
+def test_the_reward_ablation_compares_three_rewards(runner: LoopRunner):
+    runner.run_ablation("round-001")
+    rows = runner.warehouse.read("reward_ablation_report", "round-001")
+    names = {row.policy for row in rows if isinstance(row, PassHatK)}
+    assert names == {f"rl-round-001-{name}" for name in ("full", "no-repeat-penalty", "success-only")}
+
+
+def metadata(runner: LoopRunner, asset: str, partition: str | None) -> dict:
+    records = runner.instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition] if partition else None), limit=1
+    )
+    return records.records[0].asset_materialization.metadata

@@ -1,0 +1,214 @@
+"""The shared machinery: call protocol, overlay, state keys, registry."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import env_sim
+from env_sim.domains import domain_names
+from env_sim.world import ToolResult
+from schemas.errors import ConfigError, CorruptDatabaseError, UnknownDomainError
+from schemas.records import Action
+
+DOMAIN = env_sim.load_domain("retail")
+BASE = DOMAIN.generate_database(5, n_users=60)
+ADDRESS = {"address1": "1 Elm St", "address2": "", "city": "Reno", "state": "NV", "country": "USA", "zip": "89501"}
+TOOL_NAMES = [schema["function"]["name"] for schema in DOMAIN.tool_schemas()]
+
+
+def pending_order(number: int = 0) -> dict:
+    return [order for order in BASE.orders.values() if order["status"] == "pending"][number]
+
+
+def cancel(order: dict, reason: str = "no longer needed") -> tuple[str, dict]:
+    return "cancel_pending_order", {"order_id": order["order_id"], "reason": reason}
+
+
+def move(order: dict, **changes: str) -> tuple[str, dict]:
+    return "modify_pending_order_address", {"order_id": order["order_id"], **ADDRESS, **changes}
+
+
+def test_an_unknown_domain_names_the_known_ones():
+    with pytest.raises(UnknownDomainError, match="expected one of retail, got 'bakery'"):
+        env_sim.load_domain("bakery")
+    assert domain_names() == ("retail",)
+
+
+def test_an_unknown_mode_is_a_config_error():
+    with pytest.raises(ConfigError, match="expected parity or strict"):
+        DOMAIN.new_environment(BASE, mode="loose")
+
+
+def test_tool_results_are_immutable():
+    result = ToolResult("x")
+    assert result == ("x", False)
+    with pytest.raises(AttributeError):
+        result.content = "y"  # type: ignore[misc]
+    assert not dataclasses.is_dataclass(result)
+
+
+def test_the_schemas_describe_exactly_the_tools_that_exist():
+    assert len(TOOL_NAMES) == 16
+    assert set(TOOL_NAMES) == set(DOMAIN.new_environment(BASE).tools)
+    assert DOMAIN.write_tools < set(TOOL_NAMES)
+    assert len(DOMAIN.write_tools) == 7
+
+
+def test_an_episode_never_changes_its_base_or_another_episode():
+    before, order = BASE.content_sha256(), pending_order()
+    first, second = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
+    assert not first.call(*cancel(order)).error
+    shown = json.loads(second.call("get_order_details", {"order_id": order["order_id"]}).content)
+    assert shown["status"] == "pending"
+    fresh = DOMAIN.generate_database(5, n_users=60)
+    assert json.dumps(fresh.tables) == json.dumps(BASE.tables)
+    assert fresh.content_sha256() == before
+
+
+def test_writes_lists_successful_state_changing_calls_only():
+    environment, order = DOMAIN.new_environment(BASE), pending_order()
+    environment.call("get_order_details", {"order_id": order["order_id"]})
+    environment.call(*cancel(order, "bored"))
+    environment.call(*cancel(order))
+    environment.call(*cancel(order))
+    assert environment.writes == [Action(name=cancel(order)[0], arguments=cancel(order)[1])]
+
+
+def test_recorded_writes_do_not_follow_later_changes_of_the_arguments():
+    environment, order = DOMAIN.new_environment(BASE), pending_order()
+    name, arguments = move(order)
+    environment.call(name, arguments)
+    arguments["city"] = "Elsewhere"
+    assert environment.writes[0].arguments["city"] == "Reno"
+
+
+def test_the_state_key_ignores_the_order_of_independent_writes():
+    one, two = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
+    calls = [move(pending_order(0)), cancel(pending_order(1)), move(pending_order(2), zip="00001")]
+    for call in calls:
+        assert not one.call(*call).error
+    for call in reversed(calls):
+        assert not two.call(*call).error
+    assert one.state_key() == two.state_key()
+    assert hash(one.state_key()) == hash(two.state_key())
+    assert one.state_key() != DOMAIN.new_environment(BASE).state_key()
+
+
+def test_the_state_key_differs_by_any_changed_value():
+    one, two = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
+    one.call(*move(pending_order()))
+    two.call(*move(pending_order(), zip="89502"))
+    assert one.state_key() != two.state_key()
+
+
+def test_a_write_that_is_undone_leaves_the_initial_state():
+    environment, order = DOMAIN.new_environment(BASE), pending_order()
+    environment.call(*move(order))
+    assert environment.state_key() != ()
+    environment.call(*move(order, **order["address"]))
+    assert environment.state_key() == ()
+    assert environment.overlay() == {}
+    assert environment.database_hash() == BASE.content_sha256()
+
+
+def test_equal_keys_mean_equal_hashes_in_parity_mode():
+    calls = [move(pending_order(0)), cancel(pending_order(1))]
+    ends = []
+    for order in (calls, calls[::-1]):
+        environment = DOMAIN.new_environment(BASE, mode="parity")
+        for call in order:
+            environment.call(*call)
+        ends.append((environment.state_key(), environment.database_hash()))
+    assert ends[0] == ends[1]
+    assert ends[0][1] != BASE.content_sha256()
+
+
+def test_the_overlay_holds_changed_records_only():
+    environment, order = DOMAIN.new_environment(BASE), pending_order()
+    environment.call(*move(order))
+    assert list(environment.overlay()) == ["orders"]
+    assert list(environment.overlay()["orders"]) == [order["order_id"]]
+
+
+@pytest.mark.parametrize("arguments", [None, [], ["x"], "x", 3, True])
+def test_arguments_that_are_no_object_are_a_tool_error(arguments: object):
+    result = DOMAIN.new_environment(BASE).call("get_order_details", arguments)  # type: ignore[arg-type]
+    assert result.error
+    assert result.content.startswith("Error: arguments must be an object")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+IDS = st.sampled_from(
+    [
+        *list(BASE.orders)[:4],
+        *list(BASE.users)[:3],
+        *list(BASE.products)[:2],
+        "no longer needed",
+        "1/0",
+        "credit_card_1",
+    ]
+)
+PARAMETERS = sorted({name for s in DOMAIN.tool_schemas() for name in s["function"]["parameters"]["properties"]})
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    mode=st.sampled_from(["parity", "strict"]),
+    name=st.sampled_from([*TOOL_NAMES, "nope"]),
+    arguments=st.dictionaries(st.sampled_from(PARAMETERS), JSON | IDS | st.lists(IDS, max_size=2), max_size=7),
+)
+def test_no_json_arguments_make_a_call_raise(mode: str, name: str, arguments: dict):
+    environment = DOMAIN.new_environment(BASE, mode=mode)
+    result = environment.call(name, arguments)
+    assert isinstance(result.content, str)
+    if result.error:
+        assert result.content.startswith("Error: ")
+        assert environment.state_key() == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "got list"),
+        ({"users": {}}, "got keys ['users']"),
+        ({"users": {}, "orders": {"#W1": {}}, "products": {}}, "orders[#W1] order_id]: expected Field required"),
+        ({"users": {}, "orders": {}, "products": {"1": {"name": "x", "product_id": "2", "variants": {}}}}, "got 2;"),
+    ],
+)
+def test_a_malformed_database_names_its_first_bad_record(content: object, message: str):
+    with pytest.raises(CorruptDatabaseError) as raised:
+        DOMAIN.database_from_json(content)
+    assert message in str(raised.value)
+
+
+def test_a_missing_or_damaged_file_is_named(tmp_path):
+    with pytest.raises(CorruptDatabaseError, match=r"absent\.json.*correct the path"):
+        DOMAIN.load_database(tmp_path / "absent.json")
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text('{"users": {')
+    with pytest.raises(CorruptDatabaseError, match=r"damaged\.json.*expected JSON"):
+        DOMAIN.load_database(damaged)
+    damaged.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CorruptDatabaseError, match=r"damaged\.json"):
+        DOMAIN.load_database(damaged)
+
+
+def test_broken_references_are_refused():
+    content = json.loads(json.dumps(BASE.tables))
+    order = next(iter(content["orders"].values()))
+    order["payment_history"][0]["payment_method_id"] = "paypal_1"
+    with pytest.raises(CorruptDatabaseError, match=rf"orders\[{order['order_id']}\] payment_history.*paypal_1"):
+        DOMAIN.database_from_json(content)
+
+
+def test_a_saved_database_loads_to_the_same_content(tmp_path):
+    path = tmp_path / "db.json"
+    path.write_text(json.dumps(BASE.tables))
+    assert DOMAIN.load_database(path).content_sha256() == BASE.content_sha256()
