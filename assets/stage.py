@@ -7,7 +7,8 @@ call into a lower room. Knows no table and no domain.
 import base64
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -114,6 +115,17 @@ class Stage:
             **told,
         }
         return dg.MaterializeResult(asset_key=asset, metadata=metadata)
+
+
+@contextmanager
+def counted(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A function that moves a bar to the number it is told; the bar appears after a second."""
+    with tqdm(desc=what, total=total, leave=False, delay=1) as bar:
+
+        def tell(done: int) -> None:
+            bar.update(done - bar.n)
+
+        yield tell
 
 
 def progress(items: Iterable[V], what: str, total: int | None = None) -> "tqdm[V]":

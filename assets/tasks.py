@@ -5,7 +5,7 @@ from typing import Literal
 import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
-from assets.stage import Stage, progress, table_of
+from assets.stage import Stage, counted, progress, table_of
 from env_sim import load_domain
 from env_sim.pool import distinct_tasks, pattern_table
 from env_sim.task_kits import load_task_kit
@@ -46,7 +46,9 @@ def _tasks(name: str, split: Split, count_key: str, plain_key: str, description:
         sizes, domain = stage.profile.tasks, stage.profile.domain
         mix = standard_mix(domain, getattr(sizes, plain_key))
         databases = list(stage.databases(split).values())
-        made = make_tasks(domain, databases, mix, getattr(sizes, count_key), stage.seed(name))
+        wanted = getattr(sizes, count_key)
+        with counted(wanted, name) as tell:
+            made = make_tasks(domain, databases, mix, wanted, stage.seed(name), tell)
         rows = distinct_tasks(made)
         counts = pattern_table(rows)
         plain = load_task_kit(domain).patterns[0].name

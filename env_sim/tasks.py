@@ -4,7 +4,7 @@ Every draw comes from a generator seeded by (seed, index), so a batch is the sam
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 
 from env_sim.domains import load_domain
@@ -37,6 +37,7 @@ def write_tasks(
     wanted: Mapping[str, int],
     seed: int,
     cluster_of_pattern: Mapping[str, str] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[tuple[Trajectory, Task]]:
     """Turn sources into tasks until each pattern has its number or the sources end; one task per source at most.
 
@@ -55,6 +56,8 @@ def write_tasks(
             task = kit.write_task(source, base, pattern, rng, clusters.get(pattern))
             if task is not None:
                 made.append((source, task))
+                if progress:
+                    progress(len(made))
                 missing[pattern] -= 1
                 missing += Counter()
                 break
@@ -80,9 +83,17 @@ def standard_mix(domain_name: str, plain_share: float) -> dict[str, float]:
 
 
 def make_tasks(
-    domain_name: str, databases: Sequence[DatabaseRow], mix: Mapping[str, float], n: int, seed: int
+    domain_name: str,
+    databases: Sequence[DatabaseRow],
+    mix: Mapping[str, float],
+    n: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Task]:
-    """Exactly n tasks with the pattern mix, in an order that mixes the patterns, each made from an exploration.
+    """About n different tasks with the pattern mix, each made from an exploration, in the order of their ids.
+
+    The last few of a pattern whose occasions are rare may be missing (at most 2 %). `progress` hears of each
+    finished task by the number made so far.
 
     Raises:
         TaskError: the databases don't hold enough occasions for some pattern.
@@ -91,7 +102,8 @@ def make_tasks(
     by_id = {row.database_id: row for row in databases}
     limit = 200 * n + 5000
     sources = (source for source, _ in zip(explore(domain_name, databases, seed), range(limit), strict=False))
-    tasks = {task.task_id: task for _, task in write_tasks(domain_name, by_id, sources, wanted, seed)}
+    written = write_tasks(domain_name, by_id, sources, wanted, seed, progress=progress)
+    tasks = {task.task_id: task for _, task in written}
     lacking = Counter(wanted) - Counter(task.pattern for task in tasks.values())
     if lacking.total() > n // 50:
         raise TaskError(

@@ -49,6 +49,19 @@ _SQL_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 """No files, no network, no peeking at Python variables from SQL."""
 
+_NESTED_FILTER = "nested references in pushdown filters"
+"""Lance takes no filter on a field inside a struct (`where reward.success < 1`); DuckDB filters such rows itself."""
+
+
+def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    try:
+        kinds = [statement.type for statement in connection.extract_statements(query)]
+    except duckdb.Error as error:
+        raise WarehouseError(f"sql: expected a query, got {error}; fix it") from error
+    if kinds != [duckdb.StatementType.SELECT]:
+        got = ", ".join(kind.name for kind in kinds) or "nothing"
+        raise WarehouseError(f"sql: expected one SELECT, got {got}; the warehouse is read-only from SQL")
+
 
 class Warehouse:
     """Tables under one root: a local folder, or a URI that Lance addresses (`s3://...`)."""
@@ -198,27 +211,34 @@ class Warehouse:
         Raises:
             WarehouseError: When the query isn't one SELECT, or DuckDB refuses it.
         """
-        with duckdb.connect(":memory:", config=_SQL_SETTINGS) as connection:
-            try:
-                kinds = [statement.type for statement in connection.extract_statements(query)]
-            except duckdb.Error as error:
-                raise WarehouseError(f"sql: expected a query, got {error}; fix it") from error
-            if kinds != [duckdb.StatementType.SELECT]:
-                got = ", ".join(kind.name for kind in kinds) or "nothing"
-                raise WarehouseError(f"sql: expected one SELECT, got {got}; the warehouse is read-only from SQL")
-            for name, spec in TABLES.items():
-                try:
-                    snapshot = self._snapshot(spec)
-                    connection.register(name, snapshot.dataset if snapshot else spec.schema.empty_table())
-                except CorruptTableError:
-                    # A damaged table must not take down questions about the others.
-                    if re.search(rf"\b{name}\b", query, re.IGNORECASE):
-                        raise
-            connection.execute("SET lock_configuration = true")
-            try:
-                return connection.sql(query).to_arrow_table()
-            except (duckdb.Error, pa.ArrowException) as error:
+        try:
+            return self._answer(query, filters_in_lance=True)
+        except (duckdb.Error, pa.ArrowException) as error:
+            if _NESTED_FILTER not in str(error):
                 raise WarehouseError(f"sql: expected a query that runs, got {error}; fix it") from error
+        try:
+            return self._answer(query, filters_in_lance=False)
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise WarehouseError(f"sql: expected a query that runs, got {error}; fix it") from error
+
+    def _answer(self, query: str, *, filters_in_lance: bool) -> pa.Table:
+        with duckdb.connect(":memory:", config=_SQL_SETTINGS) as connection:
+            _require_select(connection, query)
+            self._register_tables(connection, query)
+            if not filters_in_lance:
+                connection.execute("SET disabled_optimizers = 'filter_pushdown'")
+            connection.execute("SET lock_configuration = true")
+            return connection.sql(query).to_arrow_table()
+
+    def _register_tables(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
+        for name, spec in TABLES.items():
+            try:
+                snapshot = self._snapshot(spec)
+                connection.register(name, snapshot.dataset if snapshot else spec.schema.empty_table())
+            except CorruptTableError:
+                # A damaged table must not take down questions about the others.
+                if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+                    raise
 
     def checkpoint_dir(self, checkpoint_id: str) -> Path:
         """Folder of a checkpoint's files; made by whoever writes them.

@@ -64,6 +64,11 @@ def test_nested_values_are_reached_from_sql(filled: Warehouse) -> None:
     assert result.to_pylist() == [{"name": "cancel_pending_order", "order_id": "#W1"}]
 
 
+def test_rows_are_filtered_by_a_value_inside_a_struct(filled: Warehouse) -> None:
+    result = filled.sql("select count(*) as n from rl_rollouts where reward.success < 1")
+    assert result.to_pylist() == [{"n": 2}]
+
+
 def test_every_declared_table_can_be_asked_before_it_is_written(warehouse: Warehouse) -> None:
     assert warehouse.sql("select * from pass_hat_k_report").num_rows == 0
 

@@ -35,6 +35,8 @@ _LETTERS = {
     "address": "a",
     "name": "n",
 }
+LIST_END = "end"
+"""Stands behind a user's last order: who walks the list copies it instead of counting on."""
 _ORDER_WRITES = ("cancel_", "modify_pending_", "return_", "exchange_")
 
 
@@ -86,7 +88,7 @@ def _user(renderer: CompactRenderer, user: dict) -> str:
     for method_id, method in user["payment_methods"].items():
         words += [method["source"], renderer.handle("p", method_id)]
     words += [renderer.handle("o", order_id) for order_id in user["orders"]]
-    return " ".join(words)
+    return " ".join([*words, LIST_END])
 
 
 def _order(renderer: CompactRenderer, order: dict) -> str:

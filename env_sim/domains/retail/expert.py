@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
-from env_sim.domains.retail.compact import ADDRESS_FIELDS, address_line
+from env_sim.domains.retail.compact import ADDRESS_FIELDS, LIST_END, address_line
 from env_sim.domains.retail.explorer import TRANSFER, product_ids
 from env_sim.domains.retail.views import METHOD_NAMES, WishView, order_names, view
 from env_sim.world import Database
@@ -31,12 +31,17 @@ class Expert:
         self._seen: set[str] = set()
         self._calls = 0
         self._heard = ""
+        self._noticed = ""
         self._plan = self._solve()
 
     def act(self, messages: Sequence[Message]) -> Message:
         """Next message of the plan; reads the user's last words where the plan depends on them."""
         self._heard = messages[-1].content
-        return next(self._plan)
+        message = next(self._plan)
+        if self._noticed:
+            message = message.model_copy(update={"reasoning": f"{self._noticed}{message.reasoning}".strip()})
+            self._noticed = ""
+        return message
 
     def _solve(self) -> Iterator[Message]:
         yield from self._authenticate()
@@ -72,7 +77,9 @@ class Expert:
         named = _ORDER_ID.findall(goal.request)
         needs_order = "order_id" in wanted.arguments
         searches = (needs_order and not named) or _OTHER_ORDER.search(goal.request)
-        yield from self._look_at([*named, *(self._user["orders"] if searches else [])])
+        yield from self._look_at(named)
+        if searches:
+            yield from self._search()
         topics = {detail.topic for detail in goal.details}
         if "order" in topics:
             yield _say(Ask("order"), self._candidates(goal))
@@ -86,6 +93,13 @@ class Expert:
             wanted = goal.change.action
             yield _say(Confirm(wanted), self._grounds(goal, wanted))
         yield self._call(wanted)
+
+    def _search(self) -> Iterator[Message]:
+        """Walk the list of orders, each read with the step before it, and notice its end."""
+        orders = self._user["orders"]
+        for before, order_id in zip(["", *orders], orders, strict=False):
+            yield from self._read("get_order_details", "order_id", order_id, f"{before} {order_id}" if before else "")
+        self._noticed = f"{orders[-1]} {LIST_END} "
 
     def _look_at(self, order_ids: Sequence[str]) -> Iterator[Message]:
         for order_id in order_ids:

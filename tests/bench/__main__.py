@@ -1,0 +1,6 @@
+"""All side-by-side measurements: `python -m tests.bench`."""
+
+from tests.bench import bench_env
+
+if __name__ == "__main__":
+    bench_env.main()
