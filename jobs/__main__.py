@@ -26,7 +26,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    _log_to_stdout()
     try:
         options.run(options)
     except FaultlineError as error:
@@ -192,4 +191,5 @@ def _say(*parts: str) -> None:
 
 
 if __name__ == "__main__":
+    _log_to_stdout()
     sys.exit(main())

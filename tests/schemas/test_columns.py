@@ -33,8 +33,10 @@ def test_the_tables_are_these() -> None:
     ungated = {name for name, spec in TABLES.items() if not spec.gated}
     assert ungated == {
         "base_checkpoint",
+        "baseline_test_outcomes",
         "gate_results",
         "pass_hat_k_report",
+        "reward_ablation_report",
         "rl_checkpoint",
         "rl_metrics",
         "round_policy",
@@ -44,6 +46,7 @@ def test_the_tables_are_these() -> None:
         "validation_outcomes",
     }
     assert set(TABLES) - ungated == {
+        "baseline_test_rollouts",
         "executable_tasks",
         "failure_clusters",
         "injected_tasks",

@@ -93,8 +93,13 @@ def test_the_kl_term_is_the_k3_estimate() -> None:
     assert float(terms.loss.detach()) == pytest.approx(2.0 * (math.exp(-0.5) + 0.5 - 1))
 
 
+def test_the_learning_rate_rises_first_when_told_to() -> None:
+    config = make_config(n_steps=4, learning_rate=0.4, warmup_steps=2)
+    assert [learning_rate(step, config) for step in range(4)] == pytest.approx([0.4 / 3, 0.2, 0.2, 0.1])
+
+
 def test_the_learning_rate_falls_to_zero_and_seeds_are_distinct() -> None:
-    config = make_config(n_steps=4, learning_rate=0.4)
+    config = make_config(n_steps=4, learning_rate=0.4, warmup_steps=0)
     assert [learning_rate(step, config) for step in range(4)] == pytest.approx([0.4, 0.3, 0.2, 0.1])
     seeds = [seed for step in range(3) for seed in episode_seeds(7, step, 50)]
     assert len(set(seeds)) == 150 and episode_seeds(7, 1, 50) == seeds[50:100]
