@@ -6,6 +6,7 @@ Each function takes the rows of one round and the context, and returns a `Findin
 
 from collections.abc import Callable, Iterable, Sequence
 
+from env_sim.pool import wording_key
 from quality.gate import Finding, GateContext, needed, rows_of
 from schemas.ids import canonical_json, task_id
 from schemas.records import DatabaseRow, Intent, PoolTask, Record, Task, Trajectory, Verdict
@@ -133,23 +134,12 @@ def references_replay(rows: Sequence[Record], context: GateContext) -> Finding:
 def tasks_distinct(rows: Sequence[Record], context: GateContext) -> Finding:
     """No two tasks of a round ask for the same in the same words."""
     tasks = rows_of(rows, Task)
-    return Finding(_twins(tasks), numbers={"n_distinct": len({wording_and_goal(task) for task in tasks})})
-
-
-def wording_and_goal(task: Task) -> str:
-    """What makes two tasks the same to a policy: world, words said, end state required."""
-    said = [task.scenario.opening]
-    for goal in task.scenario.goals:
-        said.append(goal.request)
-        said.extend(f"{detail.topic}: {detail.text}" for detail in goal.details)
-        said.extend([goal.change.text] if goal.change else [])
-    words = [" ".join(text.lower().split()) for text in said]
-    return canonical_json([task.database_id, words, task.criteria])
+    return Finding(_twins(tasks), numbers={"n_distinct": len({wording_key(task) for task in tasks})})
 
 
 def _twins(tasks: Iterable[Task]) -> dict[str, str]:
     first: dict[str, str] = {}
-    twins = ((task.task_id, first.setdefault(wording_and_goal(task), task.task_id)) for task in tasks)
+    twins = ((task.task_id, first.setdefault(wording_key(task), task.task_id)) for task in tasks)
     return {key: f"same world, words and goal as {twin}" for key, twin in twins if twin != key}
 
 
@@ -201,8 +191,8 @@ def pool_sound(rows: Sequence[Record], context: GateContext) -> Finding:
         fault = _pool_fault(row, accepted, databases)
         if fault:
             bad[row.task.task_id] = fault
-    present = {wording_and_goal(row.task) for row in pool} | {row.task.task_id for row in pool}
-    dropped = [k for k, (_, task) in accepted.items() if k not in present and wording_and_goal(task) not in present]
+    present = {wording_key(row.task) for row in pool} | {row.task.task_id for row in pool}
+    dropped = [k for k, (_, task) in accepted.items() if k not in present and wording_key(task) not in present]
     share = len(dropped) / max(1, len(accepted))
     problem = ""
     if share > context.limits.max_dropped_share:
