@@ -81,7 +81,7 @@ class CompactRenderer:
     _handle_of: dict[str, str] = field(init=False, default_factory=dict)
     _value_of: dict[str, str] = field(init=False, default_factory=dict)
     _counts: dict[str, int] = field(init=False, default_factory=dict)
-    _labels: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
+    _labels: dict[tuple[str, str], list[str]] = field(init=False, default_factory=dict)
     _finder: re.Pattern[str] = field(init=False)
     _calls: int = field(init=False, default=0)
     _tool_of_call: dict[str, str] = field(init=False, default_factory=dict)
@@ -108,7 +108,7 @@ class CompactRenderer:
 
     def label(self, kind: str, handle: str, words: str) -> str:
         """Remember under which words a handle was listed; returns words and handle."""
-        self._labels[kind, handle] = words
+        self._labels.setdefault((kind, handle), []).append(words)
         return f"{words} {handle}"
 
     def text(self, content: str) -> str:
@@ -189,9 +189,10 @@ class CompactRenderer:
             if all(name in arguments for name in composite.arguments):
                 joined = composite.join.join(value_text(arguments.pop(name)) for name in composite.arguments)
                 arguments[composite.key] = joined
+        first = self._first_argument(action.name)
         for key, value in arguments.items():
-            words.append(key)
-            words.extend(self._value(key, v) for v in self._listed(action.name, key, value))
+            words += [] if key == first else [key]
+            words.extend([self._value(key, v, words) for v in self._listed(action.name, key, value)])
         return " ".join(words)
 
     def _listed(self, tool: str, key: str, value: JsonValue) -> list[str]:
@@ -201,21 +202,23 @@ class CompactRenderer:
             return str(value).split(", ")
         return [str(value)]
 
-    def _value(self, key: str, value: str) -> str:
+    def _value(self, key: str, value: str, said: list[str]) -> str:
         letter = self.spec.letter_of_argument.get(key)
         if value in self._handle_of or letter is None:
             handle = self._handle_of.get(value) or self.text(value)
         else:
             handle = self.handle(letter, value)
-        words = self._labels.get((self.spec.label_of_argument.get(key, ""), handle))
-        return f"{words} {handle}" if words else handle
+        labels = self._labels.get((self.spec.label_of_argument.get(key, ""), handle), [])
+        # One item can stand in several orders: its words are those of the order that was just said.
+        fitting = [words for words in labels if set(words.split()) & set(said[1:])] or labels
+        return f"{fitting[-1]} {handle}" if fitting else handle
 
     def _parse_action(self, words: list[str]) -> Action:
         tool, *rest = words
         types = self.spec.argument_types.get(tool, {})
         composites = {c.key: c for c in self.spec.composites if set(c.arguments) <= set(types)}
         values: dict[str, list[str]] = {}
-        key = ""
+        key = self._first_argument(tool)
         for word in rest:
             if word in types or word in composites:
                 key = word
@@ -232,6 +235,14 @@ class CompactRenderer:
             else:
                 arguments[name or "argument"] = list(found) if types.get(name) == "array" else " ".join(found)
         return Action(name=tool, arguments=self._in_schema_order(tool, arguments))
+
+    def _first_argument(self, tool: str) -> str:
+        """The argument that is said without its name, right behind the tool; empty when it belongs to a composite.
+
+        `get_order_details order_id o3` taught policies that `order_id` is followed by the order read last.
+        """
+        first = next(iter(self.spec.argument_types.get(tool, {})), "")
+        return "" if any(first in composite.arguments for composite in self.spec.composites) else first
 
     def _ids(self, key: str, words: list[str]) -> list[str]:
         """The values among the words of an argument: where ids are said with their words, the words are dropped."""

@@ -122,7 +122,7 @@ def test_output_that_is_neither_a_message_nor_a_call_is_malformed(words):
 
 
 def test_an_unknown_handle_reaches_the_tool_and_is_refused_there():
-    message = CompactRenderer(KIT.compact_spec).parse("<c> get_order_details order_id o9")
+    message = CompactRenderer(KIT.compact_spec).parse("<c> get_order_details o9")
     assert message is not None and message.tool_calls[0].arguments == {"order_id": "o9"}
 
 
@@ -191,3 +191,21 @@ def test_too_few_occasions_for_a_pattern_are_an_error_that_names_it():
 def test_tasks_round_trip_through_json():
     for task in tasks()[:12]:
         assert Task.model_validate_json(task.model_dump_json()) == task
+
+
+def test_an_item_that_stands_in_two_orders_is_said_with_the_order_that_is_meant():
+    renderer = CompactRenderer(KIT.compact_spec)
+    first, second = renderer.handle("o", "#W0000001"), renderer.handle("o", "#W0000002")
+    item = renderer.handle("i", "1234567890")
+    for order in (first, second):
+        renderer.label("name", item, f"mug {order}")
+    arguments = {"order_id": "#W0000001", "item_ids": ["1234567890"], "payment_method_id": "paypal_1234567"}
+    call = ToolCall(id="c", name="return_delivered_order_items", arguments=arguments)
+    assert f"item_ids mug {first} {item}" in renderer.render(Message(role="assistant", tool_calls=(call,)))
+
+
+def test_the_first_argument_is_said_without_its_name():
+    call = ToolCall(id="c", name="get_order_details", arguments={"order_id": "#W0000001"})
+    renderer = CompactRenderer(KIT.compact_spec)
+    assert renderer.render(Message(role="assistant", tool_calls=(call,))) == "<c> get_order_details o1 <e>"
+    assert renderer.parse("<c> get_order_details o1") is not None
