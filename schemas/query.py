@@ -49,7 +49,10 @@ def main(arguments: Sequence[str], out: TextIO = sys.stdout, err: TextIO = sys.s
     )
     parser.add_argument("sql", help="one SELECT statement")
     parser.add_argument(
-        "--root", default=os.environ.get("FAULTLINE_ROOT", DEFAULT_ROOT), help="warehouse folder or URI"
+        "--root",
+        "--warehouse",
+        default=os.environ.get("FAULTLINE_WAREHOUSE", DEFAULT_ROOT),
+        help="warehouse folder or URI",
     )
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
     options = parser.parse_args(arguments)
