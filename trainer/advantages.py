@@ -19,8 +19,13 @@ class GroupAdvantages(NamedTuple):
     """bool [P], False for groups to drop."""
 
 
-def group_advantages(rewards_P_G: np.ndarray, *, normalise_by_std: bool = True) -> GroupAdvantages:
-    """Reward minus its group's mean, divided by the group's (population) standard deviation.
+def group_advantages(
+    rewards_P_G: np.ndarray, *, normalise_by_std: bool = True, std_floor: float = 0.0
+) -> GroupAdvantages:
+    """Reward minus its group's mean, divided by the group's (population) standard deviation, at least `std_floor`.
+
+    Without a floor a group that failed throughout and differs in a small penalty only gets advantages as large as one
+    that differs in success: failures are then learnt from for not having repeated a call.
 
     Source: DeepSeekMath, arXiv 2402.03300, equation 3 and section 4.1.2; without the division: Dr. GRPO, 2503.20783.
 
@@ -43,6 +48,6 @@ def group_advantages(rewards_P_G: np.ndarray, *, normalise_by_std: bool = True) 
             "raise group_size or temperature"
         )
     centred = rewards - rewards.mean(axis=1, keepdims=True)
-    scale_P = np.where(has_spread_P, std_P, 1.0) if normalise_by_std else np.ones_like(std_P)
+    scale_P = np.where(has_spread_P, np.maximum(std_P, std_floor), 1.0) if normalise_by_std else np.ones_like(std_P)
     advantages = np.where(has_spread_P[:, None], centred / scale_P[:, None], 0.0)
     return GroupAdvantages(advantages.astype(np.float32), has_spread_P)

@@ -138,6 +138,8 @@ class GrpoConfig(TrainerConfig):
     sum over tokens / (episodes x constant_tokens)."""
     constant_tokens: int = Field(default=100, ge=1)
     """Denominator per episode for `constant`."""
+    std_floor: float = Field(default=0.2, ge=0)
+    """Smallest standard deviation to divide by; one success among 24 episodes has 0.2, a few penalties have 0.02."""
     normalise_by_std: bool = True
     """Divide the group-centred reward by the group's standard deviation."""
     kl_weight: float = Field(default=0.0, ge=0)

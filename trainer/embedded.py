@@ -185,7 +185,9 @@ class EmbeddedTrainer:
         spread_P = rewards_P_G.std(1) > 0
         advantages_P_G = np.zeros_like(rewards_P_G)
         if spread_P.any():
-            found = group_advantages(rewards_P_G, normalise_by_std=self.grpo.normalise_by_std)
+            found = group_advantages(
+                rewards_P_G, normalise_by_std=self.grpo.normalise_by_std, std_floor=self.grpo.std_floor
+            )
             advantages_P_G = found.advantages_P_G
         rows = []
         for index, episode in enumerate(episodes):

@@ -174,7 +174,7 @@ def _learn(
     """Take the step's updates; returns their statistics, the groups used, and why there were none."""
     rewards_P_G = np.array([episode.reward for episode in episodes], np.float64).reshape(-1, config.group_size)
     try:
-        found = group_advantages(rewards_P_G, normalise_by_std=config.normalise_by_std)
+        found = group_advantages(rewards_P_G, normalise_by_std=config.normalise_by_std, std_floor=config.std_floor)
     except ZeroVarianceError as error:
         logger.warning("grpo step %d: no update, no group with spread", step)
         return UpdateStats(), 0, error
