@@ -21,7 +21,7 @@ USER, THINK, TALK, CALL, TOOL, END = "<u>", "<h>", "<a>", "<c>", "<t>", "<e>"
 ROLE_TOKENS = (USER, THINK, TALK, CALL, TOOL, END)
 ACT_WORDS = ("confirm", "ask", "deny", "done")
 _SPEAKS = re.compile(f"{CALL}|{TALK}")
-_PUNCTUATION = re.compile(r"[.,;:!?'\"()]+")
+_PUNCTUATION = re.compile(r"[.,;:!?'\"()<>]+")
 
 
 @dataclass(frozen=True)
