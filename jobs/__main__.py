@@ -16,6 +16,7 @@ import yaml
 from assets.profile import Profile, load_profile, pin_profile, stored_profile, validated_profile
 from assets.resources import DEFAULT_PROFILE, DEFAULT_ROOT
 from assets.rounds import ROUND_KEYS, known_round
+from jobs.stopping import STOPPED
 from schemas import ConfigError, FaultlineError
 from schemas.ids import round_key, round_number
 from schemas.store import Warehouse
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on from the last finished asset\n")
+        sys.stderr.write(STOPPED)
         return 130
     return 0
 

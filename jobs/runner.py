@@ -17,6 +17,7 @@ from assets.profile import Profile
 from assets.rounds import known_round, up_to
 from jobs.home import PID_TAG, opened_instance
 from jobs.progress import unfinished
+from jobs.stopping import ended_by_signals
 from schemas import BOOTSTRAP, GateError, UnknownRoundError
 from schemas.locks import exclusive
 from schemas.store import Warehouse
@@ -131,7 +132,8 @@ def open_runner(root: str | Path, profile: Profile, definitions: dg.Definitions 
         ConcurrentWriteError: When another runner works on this warehouse.
     """
     warehouse = Warehouse.open(root)
-    with exclusive(Path(warehouse.root) / ".locks", "runner"), opened_instance(warehouse.root) as instance:
+    lock = exclusive(Path(warehouse.root) / ".locks", "runner")
+    with ended_by_signals(), lock, opened_instance(warehouse.root) as instance:
         yield LoopRunner(warehouse, profile, instance, definitions or _code_location())
 
 
