@@ -20,6 +20,8 @@ from schemas import Action, Message, ToolCall
 USER, THINK, TALK, CALL, TOOL, END = "<u>", "<h>", "<a>", "<c>", "<t>", "<e>"
 ROLE_TOKENS = (USER, THINK, TALK, CALL, TOOL, END)
 ACT_WORDS = ("confirm", "ask", "deny", "done")
+AND = "and"
+"""Stands between the items of one argument, as in a user's request: whether one more follows is one choice."""
 _SPEAKS = re.compile(f"{CALL}|{TALK}")
 _PUNCTUATION = re.compile(r"[.,;:!?'\"()<>]+")
 
@@ -192,7 +194,8 @@ class CompactRenderer:
         first = self._first_argument(action.name)
         for key, value in arguments.items():
             words += [] if key == first else [key]
-            words.extend([self._value(key, v, words) for v in self._listed(action.name, key, value)])
+            spoken = [self._value(key, v, words) for v in self._listed(action.name, key, value)]
+            words.append((f" {AND} " if key in self.spec.label_of_argument else " ").join(spoken))
         return " ".join(words)
 
     def _listed(self, tool: str, key: str, value: JsonValue) -> list[str]:
@@ -249,7 +252,7 @@ class CompactRenderer:
         letter = self.spec.letter_of_argument.get(key)
         if key in self.spec.label_of_argument:
             handles = [word for word in words if word[0] == letter and word[1:].isdigit()]
-            words = handles or words
+            words = handles or [word for word in words if word != AND]
         return [self._value_of.get(word, word) for word in words]
 
     def _in_schema_order(self, tool: str, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -14,7 +14,7 @@ from env_sim.task_kits import load_task_kit
 from schemas import DatabaseRow, Task, TaskError, Trajectory, Verdict
 from schemas.ids import trajectory_id
 
-EXPERT = "expert/1"
+EXPERT = "expert/2"
 
 
 def explore(domain_name: str, databases: Sequence[DatabaseRow], seed: int) -> Iterator[Trajectory]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from env_sim.compact import AND
 from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
 from env_sim.domains.retail.compact import ADDRESS_FIELDS, LIST_END, address_line
 from env_sim.domains.retail.explorer import TRANSFER, product_ids
@@ -79,10 +80,10 @@ class Expert:
         searches = (needs_order and not named) or _OTHER_ORDER.search(goal.request)
         yield from self._look_at(named)
         if searches:
-            yield from self._search()
+            yield from self._search(goal)
         topics = {detail.topic for detail in goal.details}
         if "order" in topics:
-            yield _say(Ask("order"), self._candidates(goal))
+            yield _say(Ask("order"))
         if needs_order:
             yield from self._look_at_products(wanted)
         if "variant" in topics:
@@ -94,12 +95,12 @@ class Expert:
             yield _say(Confirm(wanted), self._grounds(goal, wanted))
         yield self._call(wanted)
 
-    def _search(self) -> Iterator[Message]:
-        """Walk the list of orders, each read with the step before it, and notice its end."""
+    def _search(self, goal: Goal) -> Iterator[Message]:
+        """Walk the list of orders, each read with the step before it, and notice its end and what was found."""
         orders = self._user["orders"]
         for before, order_id in zip(["", *orders], orders, strict=False):
             yield from self._read("get_order_details", "order_id", order_id, f"{before} {order_id}" if before else "")
-        self._noticed = f"{orders[-1]} {LIST_END} "
+        self._noticed = f"{orders[-1]} {LIST_END} {self._candidates(goal)} "
 
     def _look_at(self, order_ids: Sequence[str]) -> Iterator[Message]:
         for order_id in order_ids:
@@ -107,9 +108,11 @@ class Expert:
 
     def _look_at_products(self, wanted: Action) -> Iterator[Message]:
         wish = self._view(wanted)
+        before = ""
         for product_id in product_ids(wish.order or {}, wanted):
             item = next(item for item in wish.items if item["product_id"] == product_id)
-            reasoning = f"{self._item(wish, item)} {product_id}"
+            reasoning = f"{before}{self._item(wish, item)} {product_id}"
+            before = f"{item['name']} {AND} "
             yield from self._read("get_product_details", "product_id", product_id, reasoning)
 
     def _read(self, tool: str, key: str, value: str, reasoning: str = "") -> Iterator[Message]:
@@ -129,20 +132,22 @@ class Expert:
         return f"{item['name']} {wish.action.arguments['order_id']} {item['item_id']}"
 
     def _candidates(self, goal: Goal) -> str:
-        """The orders that hold what the request names: more than one, so the agent asks."""
-        said = goal.request.lower()
-        found = []
+        """The orders that hold what the request names, thing after thing: more than one of a thing leads to asking."""
+        holders: dict[str, list[str]] = {}
         for order_id in self._user["orders"]:
-            names = order_names(self._base.tables["orders"][order_id])
-            found += [f"{name} {order_id}" for name in sorted(names) if f"the {name}" in said]
-        return " ".join(found)
+            for name in order_names(self._base.tables["orders"][order_id]):
+                holders.setdefault(name, []).append(order_id)
+        places = {name: re.search(rf"the {re.escape(name)}\b", goal.request.lower()) for name in holders}
+        said = sorted((place.start(), name) for name, place in places.items() if place)
+        return " ".join(f"{name} {order_id}" for _, name in said for order_id in holders[name])
 
     def _grounds(self, goal: Goal, wanted: Action) -> str:
         """Why just these arguments: the order, the items as they are now, the method, each behind its words."""
         wish = self._view(wanted)
         parts = [self._which_order(goal, wish)] if wish.order else []
-        for item in wish.items if wish.variants else ():
-            parts.append(f"{self._item(wish, item)} {item['product_id']} {' '.join(item['options'].values())}")
+        items = wish.items if wish.variants else ()
+        said = [f"{self._item(wish, item)} {item['product_id']} {' '.join(item['options'].values())}" for item in items]
+        parts.append(f" {AND} ".join(said))
         parts.append(self._which_record(goal, wish))
         return " ".join(part for part in parts if part)
 
