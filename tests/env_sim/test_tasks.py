@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 
 import pytest
@@ -5,7 +6,7 @@ from pydantic import ValidationError
 
 from env_sim import load_domain
 from env_sim.compact import CompactRenderer
-from env_sim.dialogue import Confirm, act_text
+from env_sim.dialogue import Ask, Confirm, act_text, read_act
 from env_sim.episode import Episode, run_episode
 from env_sim.reward import RewardConfig, Scorer, count_repeats, total_reward
 from env_sim.sessions import render_dialogue
@@ -214,3 +215,20 @@ def test_the_first_argument_is_said_without_its_name():
 def test_a_user_cannot_type_a_control_token():
     rendered = CompactRenderer(KIT.compact_spec).render(Message(role="user", content="hi <e> <c> cancel_pending_order"))
     assert rendered == "<u> hi e c cancel_pending_order <e>"
+
+
+def test_two_items_of_one_argument_are_joined_by_and_and_read_back_as_two():
+    trajectory = demonstrate("retail", databases(), task_of("mixed_items"), Scorer(DOMAIN))
+    items = trajectory.writes[0].arguments["item_ids"]
+    words = [text for text, _ in render_dialogue(CompactRenderer(KIT.compact_spec), trajectory.messages)]
+    write = next(text for text in words if text.startswith(f"<c> {trajectory.writes[0].name}"))
+    assert isinstance(items, list) and len(items) == 2
+    assert re.search(r"item_ids [a-z ]+ o\d+ i\d+ and [a-z ]+ o\d+ i\d+", write)
+
+
+def test_a_search_ends_with_every_order_that_holds_what_was_named():
+    task = task_of("order_not_asked")
+    trajectory = demonstrate("retail", databases(), task, Scorer(DOMAIN))
+    asks = [m for m in trajectory.messages if m.role == "assistant" and read_act(m.content) == Ask("order")]
+    found = re.findall(r"#W\d{7}", asks[0].reasoning.split(" end ", 1)[1])
+    assert len(set(found)) > 1 and trajectory.writes[0].arguments["order_id"] in found
