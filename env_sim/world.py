@@ -7,7 +7,9 @@ Knows no domain: tables, tools and rules come from the domain's subclass.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
@@ -110,6 +112,10 @@ class Database(Protocol):
         """What a tool prints for an unchanged record."""
         ...
 
+    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
+        """The parts of `text` by field: `"status": "pending"`, in printing order."""
+        ...
+
     def canonical_fragments(self, table: str) -> dict[str, str]:
         """Canonical text of every record of a table, ids sorted."""
         ...
@@ -152,7 +158,9 @@ class Environment:
         except _CALL_ERRORS as error:
             return ToolResult(f"Error: {_dispatch_clash(arguments) or error}", True)
         if found.writes:
-            self.writes.append(Action(name=name, arguments=arguments))
+            # The tool has accepted them, so they need no check; the caller may change them later, so they are copied.
+            kept = {key: value if type(value) is str else deepcopy(value) for key, value in arguments.items()}
+            self.writes.append(Action.model_construct(name=name, arguments=kept))
         return ToolResult(content)
 
     def record(self, table: str, key: str) -> JsonRecord | None:
@@ -175,8 +183,23 @@ class Environment:
             return self.base.text(table, key)
         text = self._texts.get(place)
         if text is None:
-            text = self._texts[place] = json.dumps(self._changed[place])
+            text = self._texts[place] = self._changed_text(table, key)
         return text
+
+    def _changed_text(self, table: str, key: str) -> str:
+        """Spell a changed record anew, except for the fields that are still the base's own objects.
+
+        A write changes two or three of an order's twenty fields; spelling all of them was half of its cost.
+        """
+        record, before = self._changed[table, key], self.base.tables[table].get(key)
+        if before is None:
+            return json.dumps(record)
+        known = self.base.field_texts(table, key)
+        parts = [
+            known[name] if name in known and value is before[name] else f"{_spelled(name)}: {json.dumps(value)}"
+            for name, value in record.items()
+        ]
+        return "{" + ", ".join(parts) + "}"
 
     def overlay(self) -> dict[str, dict[str, JsonRecord]]:
         """The records that differ from the base, by table and id. Read only."""
@@ -208,6 +231,12 @@ class Environment:
             (table, {**self.base.canonical_fragments(table), **changed.get(table, {})})
             for table in sorted(self.base.tables)
         )
+
+
+@cache
+def _spelled(name: str) -> str:
+    """A field name in JSON; there are only as many as the domains have."""
+    return json.dumps(name)
 
 
 def canonical_text(record: JsonRecord) -> str:

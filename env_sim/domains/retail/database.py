@@ -23,6 +23,7 @@ class RetailDatabase:
         """Take checked tables over; the caller must not keep changing them."""
         self.tables = tables
         self._texts: dict[tuple[str, str], str] = {}
+        self._field_texts: dict[tuple[str, str], dict[str, str]] = {}
         self._fragments: dict[str, dict[str, str]] = {}
         self._sha256: str | None = None
         self._user_by_email: dict[str, str] | None = None
@@ -51,6 +52,15 @@ class RetailDatabase:
         if text is None:
             text = self._texts[table, key] = json.dumps(self.tables[table][key])
         return text
+
+    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
+        """The parts of `text` by field: `"status": "pending"`, in printing order."""
+        texts = self._field_texts.get((table, key))
+        if texts is None:
+            fields = self.tables[table][key].items()
+            texts = {name: f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields}
+            self._field_texts[table, key] = texts
+        return texts
 
     def item_text(self, item_id: str) -> str | None:
         """What a tool prints for a variant, None when no product has it."""

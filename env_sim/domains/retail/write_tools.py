@@ -286,6 +286,8 @@ def address(address1: str, address2: str, city: str, country: str, state: str, z
         "zip": zip,
     }
     # Plain ASCII text is always valid; everything else (wrong types, lone surrogates) is pydantic's to judge.
-    if not all(type(value) is str and value.isascii() for value in fields.values()):
-        return UserAddress.model_validate(fields).model_dump()
-    return fields
+    try:
+        plain = "".join(fields.values()).isascii()
+    except TypeError:
+        plain = False
+    return fields if plain else UserAddress.model_validate(fields).model_dump()
