@@ -1,6 +1,7 @@
 """All side-by-side measurements: `python -m tests.bench`."""
 
-from tests.bench import bench_env
+from tests.bench import bench_env, bench_scale
 
 if __name__ == "__main__":
     bench_env.main()
+    bench_scale.main([])
