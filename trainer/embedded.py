@@ -258,8 +258,13 @@ class _Draw:
         return [EpisodeSpec(self.pool[i].task, self.policy, self.policy_version, 0, self.seed) for i in drawn]
 
     def _shuffled(self) -> list[int]:
-        """Every task once, heavier ones earlier on average (exponential clocks, Efraimidis and Spirakis 2006)."""
+        """Every task once, round after round; in a round heavier ones earlier on average.
+
+        Round after round is a curriculum: each round's tasks were aimed at what the policy trained on the rounds before
+        still failed at, so they come when this policy has got there. Weights by exponential clocks (Efraimidis and
+        Spirakis 2006).
+        """
         rng = Random(f"draw:{self.seed}:{self._pass}")
         self._pass += 1
         clocks = [rng.expovariate(1.0) / task.weight for task in self.pool]
-        return sorted(range(len(self.pool)), key=clocks.__getitem__)
+        return sorted(range(len(self.pool)), key=lambda i: (self.pool[i].added_in, clocks[i]))

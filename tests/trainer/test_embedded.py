@@ -59,6 +59,14 @@ def test_heavier_tasks_come_earlier():
     assert first == {task.task.task_id for task in make_pool()[:3]}
 
 
+def test_the_tasks_of_a_later_round_come_after_those_of_an_earlier_one():
+    rounds = ["round-002", "round-001"]
+    pool = [task.model_copy(update={"added_in": rounds[i % 2]}) for i, task in enumerate(make_pool())]
+    order = {task.task.task_id: task.added_in for task in pool}
+    drawn = [order[spec.task.task_id] for spec in _Draw(pool, "rl", "ck", len(pool), 0)(0)]
+    assert drawn == sorted(drawn) and len(set(drawn)) == 2
+
+
 def test_a_growing_pool_gets_more_steps():
     config = GrpoConfig(passes=1.0, groups_per_step=64)
     assert (config.for_pool(640).n_steps, config.for_pool(1280).n_steps) == (10, 20)
