@@ -96,6 +96,9 @@ class Profile(Settings):
     """How injected patterns are chosen; `none` is the control arm: the same budget on plain tasks."""
     start_from: Literal["sft", "previous_rl"] = "sft"
     """Checkpoint that each round's RL starts from; `sft` keeps rounds comparable on one budget."""
+    average_rounds: bool = True
+    """A round's policy is the mean of the weights of all rounds' runs so far, if they start from `sft`: the noise of a
+    run is as large as what it learns, and the runs' noises cancel."""
     mix: MixConfig = _defaults(MixConfig)
     databases: Databases = _defaults(Databases)
     tasks: Tasks = _defaults(Tasks)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GROUP = "training"
 _BEHAVIOUR = ("success", "action_checks", "length_tokens", "repeats")
-_DEPS = ["task_pool", "sft_checkpoint", "train_databases"]
+_DEPS = ["task_pool", "sft_checkpoint", "train_databases", "round_policy"]
 
 
 def _start(stage: Stage) -> Checkpoint:
@@ -27,6 +27,14 @@ def _start(stage: Stage) -> Checkpoint:
     if stage.profile.start_from == "previous_rl":
         return stage.read(Checkpoint, "round_policy")[0]
     return stage.read(Checkpoint, "sft_checkpoint", BOOTSTRAP)[0]
+
+
+def _earlier(stage: Stage) -> tuple[Checkpoint | None, int]:
+    """The mean of the rounds' runs before this one, which is the policy under test, and how many runs that is."""
+    n_earlier = len(stage.rounds) - 1
+    if not n_earlier or not stage.profile.average_rounds or stage.profile.start_from != "sft":
+        return None, 0
+    return stage.read(Checkpoint, "round_policy")[0], n_earlier
 
 
 def _spec(name: str, description: str) -> dg.AssetSpec:
@@ -53,13 +61,19 @@ def rl_training(
     stage = Stage(context, warehouse, profile)
     pool, databases, start = stage.read(PoolTask, "task_pool"), stage.databases("train"), _start(stage)
     learner, seed = trainer.build(stage.profile, stage.warehouse), stage.seed("rl")
-    result = learner.rl_checkpoint(start, f"rl-{stage.round}", pool, databases, seed, stage.versions["task_pool"])
+    version, (earlier, n_earlier) = stage.versions["task_pool"], _earlier(stage)
+    name = f"rl-{stage.round}"
+    result = learner.rl_checkpoint(start, name, pool, databases, seed, version, earlier, n_earlier)
     new = result.checkpoint.checkpoint_id
     success = sum(row.succeeded for row in result.rollouts) / max(1, len(result.rollouts))
     yield stage.write("rl_rollouts", result.rollouts, {"success_share": success}, policy_version=new)
     told = {"last_reward": result.metrics[-1].mean_reward, "curves": picture(training_plot(result.metrics), "curves")}
     yield stage.write("rl_metrics", result.metrics, told, policy_version=new)
-    told = {"path": dg.MetadataValue.path(result.checkpoint.path), "parent_checkpoint_id": start.checkpoint_id}
+    told = {
+        "path": dg.MetadataValue.path(result.checkpoint.path),
+        "parent_checkpoint_id": start.checkpoint_id,
+        "mean_of_runs": n_earlier + 1,
+    }
     yield stage.write("rl_checkpoint", [result.checkpoint], told, policy_version=new)
     if following := next_round(stage.round):
         announce(stage, following, result.checkpoint)

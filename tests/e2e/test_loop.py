@@ -82,6 +82,13 @@ def test_the_policy_under_test_is_the_one_that_the_round_before_trained(runner: 
     assert read("round_policy", "round-003") == read("rl_checkpoint", "round-002")
 
 
+def test_a_rounds_policy_is_the_mean_of_its_run_and_the_rounds_before(runner: LoopRunner):
+    first, second = (runner.warehouse.read("rl_checkpoint", key)[0] for key in ROUNDS)
+    assert (first.n_steps, second.n_steps) == (1, 2)
+    assert second.n_parameters == 1 + first.n_steps  # the scripted trainer says which mean it was given
+    assert second.parent_checkpoint_id == runner.warehouse.read("sft_checkpoint", BOOTSTRAP)[0].checkpoint_id
+
+
 def test_a_finished_loop_has_nothing_left_to_do_and_a_rerun_gives_the_same_rows(runner: LoopRunner, tmp_path: Path):
     job = scripted_definitions().resolve_job_def("one_round")
     assert unfinished(runner.warehouse, runner.profile, job, "round-002") == []

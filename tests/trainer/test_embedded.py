@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from env_sim import load_domain
 from env_sim.compact import ROLE_TOKENS
@@ -12,7 +13,7 @@ from env_sim.tasks import demonstrate
 from schemas import PoolTask, StopReason
 from tests.fixtures.retail import databases, task_of, tasks
 from trainer.config import GrpoConfig, SamplingConfig
-from trainer.embedded import EmbeddedTrainer, _Draw, dialogue_words, token_row
+from trainer.embedded import EmbeddedTrainer, _Draw, _mean, dialogue_words, token_row
 from trainer.tokenizer import PolicyTokenizer, train_tokenizer
 
 N_TASKS = 12
@@ -59,12 +60,12 @@ def test_heavier_tasks_come_earlier():
     assert first == {task.task.task_id for task in make_pool()[:3]}
 
 
-def test_the_tasks_of_a_later_round_come_after_those_of_an_earlier_one():
-    rounds = ["round-002", "round-001"]
-    pool = [task.model_copy(update={"added_in": rounds[i % 2]}) for i, task in enumerate(make_pool())]
-    order = {task.task.task_id: task.added_in for task in pool}
-    drawn = [order[spec.task.task_id] for spec in _Draw(pool, "rl", "ck", len(pool), 0)(0)]
-    assert drawn == sorted(drawn) and len(set(drawn)) == 2
+def test_the_mean_over_rounds_weighs_every_run_alike():
+    runs = [{"w": torch.tensor([value])} for value in (3.0, 6.0, 12.0)]
+    mean = runs[0]
+    for n_earlier, run in enumerate(runs[1:], start=1):
+        mean = _mean(mean, n_earlier, run)
+    assert mean["w"].item() == pytest.approx(7.0)
 
 
 def test_a_growing_pool_gets_more_steps():
