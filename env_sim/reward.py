@@ -6,17 +6,16 @@ A length penalty on failures teaches a policy to fail quickly, so it applies to 
 as overlays over one base (`Environment.state_key`), never as whole databases.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from pydantic import Field
 
-from env_sim.dialogue import Confirm, read_act, value_text
+from env_sim.conduct import Repeats, call_key, listed_action, listed_key
 from env_sim.episode import Episode
 from env_sim.world import Database, Domain, Mode
-from schemas import Action, Message, RewardParts, StopReason, Task, TaskError
+from schemas import Message, RewardParts, StopReason, Task, TaskError
 from schemas.records import Record
 
 
@@ -46,41 +45,28 @@ def total_reward(config: RewardConfig, success: float, action_checks: float, len
     )
 
 
-def call_key(name: str, arguments: object) -> str:
-    """Identity of a call for repeats and exact matches: name and canonical arguments."""
-    return name + json.dumps(arguments, sort_keys=True, default=str)
-
-
 def count_repeats(messages: Sequence[Message]) -> int:
     """Identical calls with no user message and no new tool output between them and their twin."""
-    seen: dict[str, set[str]] = {}
+    seen = Repeats()
     repeats = 0
     results = {m.tool_call_id: m.content for m in messages if m.role == "tool"}
     for message in messages:
         if message.role == "user":
-            seen.clear()
+            seen.user_spoke()
         for call in message.tool_calls:
-            outputs = seen.setdefault(call_key(call.name, call.arguments), set())
-            output = results.get(call.id, "")
-            repeats += output in outputs
-            outputs.add(output)
+            repeats += seen.add(call, results.get(call.id, ""))
     return repeats
 
 
 def confirmed_writes(messages: Sequence[Message]) -> set[str]:
-    """Keys (as of `_listed_key`) of the listed actions that the user answered with yes."""
+    """Keys (as of `listed_key`) of the listed actions that the user answered with yes."""
     found = set()
     for said, answer in pairwise(messages):
         if said.role == "assistant" and answer.role == "user" and answer.content.startswith("yes"):
-            act = read_act(said.content)
-            if isinstance(act, Confirm):
-                found.add(_listed_key(act.action))
+            action = listed_action(said.content)
+            if action is not None:
+                found.add(listed_key(action))
     return found
-
-
-def _listed_key(action: Action) -> str:
-    """Identity of an action as it is listed to a user: argument values as texts, in any order."""
-    return call_key(action.name, {key: value_text(value) for key, value in action.arguments.items()})
 
 
 @dataclass
@@ -131,6 +117,6 @@ class Scorer:
         if criteria.transfer:
             return float(episode.stop_reason == StopReason.TRANSFER)
         confirmed = confirmed_writes(episode.messages)
-        done = {call_key(w.name, w.arguments) for w in episode.writes if _listed_key(w) in confirmed}
+        done = {call_key(w.name, w.arguments) for w in episode.writes if listed_key(w) in confirmed}
         good = sum(call_key(w.name, w.arguments) in done for w in criteria.writes)
         return good / len(criteria.writes)

@@ -13,6 +13,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
+from env_sim.monitor import RuleSpec
 from schemas.records import Action, DatabaseRow
 
 __all__ = [
@@ -264,6 +265,7 @@ class Domain(Protocol):
 
     name: str
     write_tools: frozenset[str]
+    rules: RuleSpec
 
     def load_database(self, path: str) -> Database:
         """Read a database file."""

@@ -38,6 +38,7 @@ from schemas.records import (
     Blame,
     Change,
     Checkpoint,
+    ConductRule,
     Criteria,
     DatabaseRow,
     Detail,
@@ -61,6 +62,7 @@ from schemas.records import (
     TrainStep,
     Trajectory,
     Verdict,
+    Violation,
 )
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ConcurrentWriteError",
+    "ConductRule",
     "ConfigError",
     "CorruptDatabaseError",
     "CorruptTableError",
@@ -107,6 +110,7 @@ __all__ = [
     "UnknownRoundError",
     "UnknownTableError",
     "Verdict",
+    "Violation",
     "WarehouseError",
     "WorldError",
     "ZeroVarianceError",

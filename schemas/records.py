@@ -217,6 +217,37 @@ class Trajectory(Record):
         return self.reward.success >= 1
 
 
+class ConductRule(StrEnum):
+    """A rule of the rulebook that no tool enforces, by what breaking it is called."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    """Data was read or changed before the customer was found by details of their own."""
+    OTHER_USER = "other_user"
+    """A record or the identity of a second customer was looked at or changed."""
+    UNCONFIRMED_WRITE = "unconfirmed_write"
+    """A write without a yes to just this listed action; a yes covers one write."""
+    CALL_BESIDE_MESSAGE = "call_beside_message"
+    """A turn held both a tool call and words to the customer."""
+    PARALLEL_CALLS = "parallel_calls"
+    """A turn held several tool calls."""
+    NEEDLESS_TRANSFER = "needless_transfer"
+    """A transfer although what was asked for is within the agent's actions."""
+    REPEATED_CALL = "repeated_call"
+    """The same call with the same answer again, without a word of the customer in between."""
+
+
+class Violation(Record):
+    """One breach of the rulebook, as the trajectory alone shows it."""
+
+    rule: ConductRule
+    trajectory_id: str = ""
+    """Empty for a dialogue that is not stored."""
+    turn: int = Field(ge=0)
+    """Index into the trajectory's messages: the assistant message at fault."""
+    evidence: Name
+    """What shows it, in at most 160 characters: names of tools and arguments, no values."""
+
+
 class Blame(StrEnum):
     """Whose failure it was."""
 

@@ -10,6 +10,7 @@ from env_sim.domains.retail import generated
 from env_sim.domains.retail.database import RetailDatabase, database_from_json, load_database
 from env_sim.domains.retail.entity_numbers import tau2_entity_ids
 from env_sim.domains.retail.generator import generate_database
+from env_sim.domains.retail.rules import RULES, WRITES
 from env_sim.domains.retail.strict_tools import StrictEnvironment
 from env_sim.domains.retail.write_tools import ParityEnvironment, WriteTools
 from env_sim.world import Mode
@@ -26,8 +27,10 @@ class RetailDomain:
     """Databases, environments and tool descriptions of the retail domain."""
 
     name = "retail"
-    write_tools = frozenset(name for name, tool in ParityEnvironment.tools.items() if tool.writes)
+    write_tools = WRITES
     """Names of the tools that change the state."""
+    rules = RULES
+    """What the rulebook monitor has to know."""
 
     def load_database(self, path: str | Path) -> RetailDatabase:
         """Read a tau2 `db.json`; raises CorruptDatabaseError naming the path and the first bad record."""

@@ -30,7 +30,7 @@ REASONS = {
     "no longer needed": ("i no longer need it", "it is no longer needed", "i do not need it any more"),
     "ordered by mistake": ("i ordered it by mistake", "it was ordered by mistake", "that was a mistake"),
 }
-_REQUESTS: Mapping[str, tuple[str, ...]] = {
+REQUESTS: Mapping[str, tuple[str, ...]] = {
     "cancel_pending_order": (
         "i want to cancel {order}, {reason}.",
         "please cancel {order}. {reason}.",
@@ -78,21 +78,21 @@ _REQUESTS: Mapping[str, tuple[str, ...]] = {
         "i lost my password and can not log in to the website.",
     ),
 }
-_PAY = {
+PAY = {
     "exchange_delivered_order_items": (", pay with {method}", ", use {method}", " and settle it with {method}"),
     "modify_pending_order_items": (", pay with {method}", ", use {method}", " and settle it with {method}"),
     "return_delivered_order_items": (", refund to {method}", ", put the money on {method}"),
 }
-_HINTS = (
+HINTS = (
     "it is the order that also has the {item}.",
     "i think it was the one with the {item} too.",
     "the one where i also bought the {item}.",
 )
-_SAME = ("a {value} one, everything else the same", "the same one but {value}")
-_DIFFERENT = ("a different one", "another version", "something else")
-_CHANGES = ("wait, i changed my mind. {wish}", "actually no. {wish}", "sorry, i thought again. {wish}")
-_FALLBACKS = ("then {wish}", "in that case {wish}", "well, {wish}")
-_GREETINGS = ("hi.", "hello.", "hey,", "good day.", "", "", "")
+SAME = ("a {value} one, everything else the same", "the same one but {value}")
+DIFFERENT = ("a different one", "another version", "something else")
+CHANGES = ("wait, i changed my mind. {wish}", "actually no. {wish}", "sorry, i thought again. {wish}")
+FALLBACKS = ("then {wish}", "in that case {wish}", "well, {wish}")
+GREETINGS = ("hi.", "hello.", "hey,", "good day.", "", "", "")
 
 
 def request(tool: str, phrases: Phrases, rng: Random) -> str:
@@ -101,8 +101,8 @@ def request(tool: str, phrases: Phrases, rng: Random) -> str:
     pairs = " and ".join(
         f"the {item} {joiner} {target}" for item, target in zip(phrases.items, phrases.targets, strict=False)
     )
-    pay = rng.choice(_PAY[tool]).format(method=phrases.method) if phrases.method and tool in _PAY else ""
-    return rng.choice(_REQUESTS[tool]).format(
+    pay = rng.choice(PAY[tool]).format(method=phrases.method) if phrases.method and tool in PAY else ""
+    return rng.choice(REQUESTS[tool]).format(
         order=phrases.order,
         pairs=pairs,
         items=" and ".join(f"the {item}" for item in phrases.items),
@@ -115,7 +115,7 @@ def request(tool: str, phrases: Phrases, rng: Random) -> str:
 
 def hint(item: str, rng: Random) -> str:
     """Which order is meant, by another thing in it."""
-    return rng.choice(_HINTS).format(item=item)
+    return rng.choice(HINTS).format(item=item)
 
 
 def full_target(values: Sequence[str]) -> str:
@@ -125,22 +125,22 @@ def full_target(values: Sequence[str]) -> str:
 
 def same_but(value: str, rng: Random) -> str:
     """A variant by the one option that changes."""
-    return rng.choice(_SAME).format(value=value)
+    return rng.choice(SAME).format(value=value)
 
 
 def unspecific_target(rng: Random) -> str:
     """A variant that the agent has to ask for."""
-    return rng.choice(_DIFFERENT)
+    return rng.choice(DIFFERENT)
 
 
 def change_of_mind(wish: str, rng: Random) -> str:
     """The words said instead of yes."""
-    return rng.choice(_CHANGES).format(wish=wish)
+    return rng.choice(CHANGES).format(wish=wish)
 
 
 def fallback(wish: str, rng: Random) -> str:
     """A second-best wish after a refusal."""
-    return rng.choice(_FALLBACKS).format(wish=wish)
+    return rng.choice(FALLBACKS).format(wish=wish)
 
 
 def opening(identity: Identity, first_request: str, rng: Random) -> str:
@@ -152,5 +152,5 @@ def opening(identity: Identity, first_request: str, rng: Random) -> str:
             if identity.email
             else f"my name is {identity.first_name} {identity.last_name}, zip code {identity.zip}."
         )
-    parts = [rng.choice(_GREETINGS), who, first_request] if rng.random() < 0.5 else [first_request, who]
+    parts = [rng.choice(GREETINGS), who, first_request] if rng.random() < 0.5 else [first_request, who]
     return " ".join(part for part in parts if part)

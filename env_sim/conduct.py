@@ -1,0 +1,67 @@
+"""What a dialogue shows of an agent's conduct, for all who judge it: the reward and the rulebook monitor.
+
+Facts only, no verdicts: which action a message lists, whether an answer is a yes, whether a call brought nothing new.
+"""
+
+import json
+import re
+
+from pydantic import JsonValue
+
+from env_sim.dialogue import Confirm, read_act, value_text
+from schemas import Action, ToolCall
+
+_COURTESY = r"(?:ok|okay|great|perfect|good|sure|thanks|thank you)"
+_YES = re.compile(rf"\W*(?:{_COURTESY}\W+){{0,3}}(?:yes|yeah|yep|yup|i confirm|confirmed)\b", re.I)
+
+
+def call_key(name: str, arguments: object) -> str:
+    """Identity of a call for repeats and exact matches: name and canonical arguments."""
+    return name + json.dumps(arguments, sort_keys=True, default=str)
+
+
+def listed_key(action: Action | ToolCall) -> str:
+    """Identity of an action as it is listed to a user: argument values as texts, in any order."""
+    return call_key(action.name, {key: value_text(value) for key, value in action.arguments.items()})
+
+
+def listed_action(text: str) -> Action | None:
+    """The action that an assistant's message lists for a yes, its arguments as texts; None when it lists none."""
+    act = read_act(text)
+    return act.action if isinstance(act, Confirm) else None
+
+
+def says_yes(text: str) -> bool:
+    """Whether a user's message begins with a clear yes, as people and models say it; "yesterday" is none."""
+    return _YES.match(text) is not None
+
+
+class Repeats:
+    """Finds calls without progress: same tool, same arguments, same answer, and no word of the user in between."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self._seen: dict[tuple[str, str], dict[str, JsonValue] | set[str]] = {}
+
+    def user_spoke(self) -> None:
+        """Forget all calls: what the user said may be a reason to look again."""
+        self._seen.clear()
+
+    def add(self, call: ToolCall, answer: str) -> bool:
+        """Take the next call with its answer; whether it repeats an earlier one.
+
+        Arguments are spelled out only once two calls of a tool have had the same answer, which is rare and costs most.
+        """
+        place = (call.name, answer)
+        known = self._seen.get(place)
+        if known is None:
+            self._seen[place] = call.arguments
+            return False
+        if isinstance(known, dict):
+            known = self._seen[place] = {call_key(call.name, known)}
+        key = call_key(call.name, call.arguments)
+        repeats = key in known
+        known.add(key)
+        return repeats
