@@ -12,6 +12,7 @@ from env_sim.dialogue import Confirm, read_act, value_text
 from schemas import Action, ToolCall
 
 _COURTESY = r"(?:ok|okay|great|perfect|good|sure|thanks|thank you)"
+ListedKey = tuple[str, frozenset[tuple[str, str]]]
 _YES = re.compile(rf"\W*(?:{_COURTESY}\W+){{0,3}}(?:yes|yeah|yep|yup|i confirm|confirmed)\b", re.I)
 
 
@@ -20,9 +21,9 @@ def call_key(name: str, arguments: object) -> str:
     return name + json.dumps(arguments, sort_keys=True, default=str)
 
 
-def listed_key(action: Action | ToolCall) -> str:
+def listed_key(action: Action | ToolCall) -> ListedKey:
     """Identity of an action as it is listed to a user: argument values as texts, in any order."""
-    return call_key(action.name, {key: value_text(value) for key, value in action.arguments.items()})
+    return action.name, frozenset([(key, value_text(value)) for key, value in action.arguments.items()])
 
 
 def listed_action(text: str) -> Action | None:

@@ -25,7 +25,7 @@ from functools import cached_property
 
 from pydantic import JsonValue
 
-from env_sim.conduct import Repeats, listed_action, listed_key, says_yes
+from env_sim.conduct import ListedKey, Repeats, listed_action, listed_key, says_yes
 from env_sim.dialogue import value_text
 from schemas import Action, ConductRule, Message, ToolCall, Violation
 
@@ -85,11 +85,11 @@ def monitor(messages: Sequence[Message], spec: RuleSpec, trajectory_id: str = ""
 
 @dataclass(slots=True)
 class _Agreement:
-    """A listed action that the user said yes to."""
+    """A listed action that the user said yes to and that is not written yet."""
 
     action: Action
-    left: int = 0
-    """Writes that it still covers."""
+    writes: int = 0
+    """How many it covers: one for each yes."""
 
 
 class RuleWatch:
@@ -108,6 +108,7 @@ class RuleWatch:
         "_trajectory_id",
         "_turn",
         "_turn_of_calls",
+        "_used",
         "_words",
         "violations",
     )
@@ -129,7 +130,9 @@ class RuleWatch:
         self._customer: str | None = None
         self._proven = False
         """Whether the customer was found by details that the user had given."""
-        self._agreed: dict[str, _Agreement] = {}
+        self._agreed: dict[ListedKey, _Agreement] = {}
+        self._used: set[ListedKey] = set()
+        """Agreements that a write has used up."""
         self._agreed_words: list[str] = []
         """Listings in free words, each good for one write."""
         self._just_agreed = ""
@@ -162,7 +165,7 @@ class RuleWatch:
         if len(calls) > 1:
             names = ", ".join(call.name for call in calls)
             self._note(ConductRule.PARALLEL_CALLS, self._turn, f"{len(calls)} calls in one turn: {names}")
-        if any(call.name == self._just_agreed for call in calls):
+        if self._just_agreed and self._just_agreed in [call.name for call in calls]:
             self._just_agreed = ""
 
     def _see_user(self, text: str) -> None:
@@ -175,24 +178,23 @@ class RuleWatch:
         if says_yes(text):
             self._agree(words)
         elif self._agreed and (action := _listed(words)) is not None:
-            self._agreed.pop(_key(action) or "", None)
+            self._agreed.pop(listed_key(action), None)
 
     def _agree(self, words: str) -> None:
         action = _listed(words)
-        key = _key(action) if action else None
-        if action is None or key is None:
+        if action is None:
             self._agreed_words.append(words)
             return
-        self._agreed.setdefault(key, _Agreement(action)).left += 1
+        self._agreed.setdefault(listed_key(action), _Agreement(action)).writes += 1
         self._just_agreed = action.name if action.name in self._spec.writes else ""
 
     def _see_answer(self, message: Message) -> None:
-        for index, call in enumerate(self._pending):
+        for call in self._pending:
             if call.id == message.tool_call_id:
-                del self._pending[index]
                 break
         else:
             return
+        self._pending.remove(call)
         if self._is_repeat(call, message.content):
             self._note(ConductRule.REPEATED_CALL, self._turn_of_calls, f"{call.name} again, with the same answer")
         if not message.error:
@@ -257,9 +259,13 @@ class RuleWatch:
 
     def _covered(self, call: ToolCall) -> bool:
         """Whether a yes covers this write; uses it up."""
-        agreement = self._agreed.get(_key(call) or "")
-        if agreement is not None and agreement.left:
-            agreement.left -= 1
+        key = _key(call)
+        agreement = self._agreed.get(key) if key else None
+        if agreement is not None and key is not None:
+            agreement.writes -= 1
+            if not agreement.writes:
+                del self._agreed[key]
+                self._used.add(key)
             return True
         for index, words in enumerate(self._agreed_words):
             if self._names(words, call):
@@ -279,17 +285,19 @@ class RuleWatch:
         return all(records) if records else any(named for _, named in said)
 
     def _why_uncovered(self, call: ToolCall) -> str:
-        if (_key(call) or "") in self._agreed:
+        if _key(call) in self._used:
             return "a yes covers one write, this is one more"
         for agreement in self._agreed.values():
-            if agreement.left and agreement.action.name == call.name:
+            if agreement.action.name == call.name:
                 return f"not as listed in {', '.join(_differing(agreement.action, call))}"
-        return "not listed and answered with yes before"
+        if self._agreed:
+            return f"the customer had said yes to {next(iter(self._agreed.values())).action.name}"
+        return "the customer had not said yes to it"
 
 
-def _key(action: Action | ToolCall) -> str | None:
+def _key(call: ToolCall) -> ListedKey | None:
     try:
-        return listed_key(action)
+        return listed_key(call)
     except _UNSPELLABLE:
         return None
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from pydantic import Field
 
-from env_sim.conduct import Repeats, call_key, listed_action, listed_key
+from env_sim.conduct import ListedKey, Repeats, call_key, listed_action, listed_key
 from env_sim.episode import Episode
 from env_sim.world import Database, Domain, Mode
 from schemas import Message, RewardParts, StopReason, Task, TaskError
@@ -58,7 +58,7 @@ def count_repeats(messages: Sequence[Message]) -> int:
     return repeats
 
 
-def confirmed_writes(messages: Sequence[Message]) -> set[str]:
+def confirmed_writes(messages: Sequence[Message]) -> set[ListedKey]:
     """Keys (as of `listed_key`) of the listed actions that the user answered with yes."""
     found = set()
     for said, answer in pairwise(messages):
