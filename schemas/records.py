@@ -240,8 +240,9 @@ class Violation(Record):
     """One breach of the rulebook, as the trajectory alone shows it."""
 
     rule: ConductRule
+    """What was done that the rulebook forbids."""
     trajectory_id: str = ""
-    """Empty for a dialogue that is not stored."""
+    """The episode; empty for a dialogue that is not stored."""
     turn: int = Field(ge=0)
     """Index into the trajectory's messages: the assistant message at fault."""
     evidence: Name
