@@ -212,10 +212,20 @@ class Environment:
     def state_key(self) -> StateKey:
         """A hashable value: two environments over one base are in the same state iff their keys are equal."""
         return tuple(
-            (table, key, canonical_text(self.canonical_record(table, record)))
-            for table, records in self.overlay().items()
-            for key, record in records.items()
+            sorted(
+                (table, key, text)
+                for table, records in self.compared_records().items()
+                for key, record in records.items()
+                if (text := self._canonical(table, record)) != self._canonical(table, self.base.tables[table].get(key))
+            )
         )
+
+    def compared_records(self) -> dict[str, dict[str, JsonRecord]]:
+        """The overlay as states are compared; a mode may rename records whose ids carry no meaning."""
+        return self.overlay()
+
+    def _canonical(self, table: str, record: JsonRecord | None) -> str | None:
+        return None if record is None else canonical_text(self.canonical_record(table, record))
 
     def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
         """The record as states are compared; a mode may drop an order that carries no meaning."""
@@ -247,7 +257,7 @@ def canonical_text(record: JsonRecord) -> str:
 
 def _same(one: JsonRecord, two: JsonRecord | None) -> bool:
     """Equal in the hash too: to Python 1, 1.0 and True are one value."""
-    return one == two and canonical_text(one) == canonical_text(two)
+    return two is not None and one == two and canonical_text(one) == canonical_text(two)
 
 
 def hash_tables(tables: Iterable[tuple[str, Mapping[str, str]]]) -> str:

@@ -25,7 +25,7 @@ OPTIONAL_ORDER_FIELDS = (
 )
 """Absent from tau2's file, printed as null by its tools."""
 
-_NULLS = dict.fromkeys(OPTIONAL_ORDER_FIELDS)
+_NULLS: JsonRecord = dict.fromkeys(OPTIONAL_ORDER_FIELDS)
 _STRICT = ConfigDict(strict=True)
 
 _Status = Literal[
