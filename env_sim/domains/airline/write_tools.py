@@ -5,6 +5,7 @@ Records are replaced, never changed in place. A refusal can come after a change:
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from pydantic_core import to_json
@@ -259,7 +260,7 @@ class WriteTools(ReadTools):
         """Replace the passengers by as many others."""
         people = arguments.objects(Passenger, passengers)
         reservation = self.reservation_to_change(reservation_id)
-        stored = passengers if people is None else people
+        stored = deepcopy(passengers) if people is None else people
         if len(stored) != len(reservation["passengers"]):
             raise ToolRefusal("Number of passengers does not match")
         self.check_passengers(people)
