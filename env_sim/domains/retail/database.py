@@ -1,7 +1,6 @@
 """The retail base: users, orders and products, with the texts and indexes that make reads a lookup.
 
-Immutable: every text, index and hash is computed once, on first use, and shared by all episodes. Changing a record
-in place would silently corrupt all of them.
+Immutable and shared by all episodes: every index is computed once, on first use (see `env_sim.tables`).
 """
 
 import json
@@ -10,22 +9,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 from env_sim.domains.retail.records import check_tables
-from env_sim.world import JsonRecord, canonical_text, hash_tables
-from schemas.errors import CorruptDatabaseError
+from env_sim.tables import TableDatabase, read_json
+from env_sim.world import JsonRecord
 
 __all__ = ["RetailDatabase", "database_from_json", "load_database"]
 
 
-class RetailDatabase:
+class RetailDatabase(TableDatabase):
     """An immutable shop. Build it through `load_database`, `database_from_json` or the generator."""
 
     def __init__(self, tables: dict[str, dict[str, JsonRecord]]) -> None:
         """Take checked tables over; the caller must not keep changing them."""
-        self.tables = tables
-        self._texts: dict[tuple[str, str], str] = {}
-        self._field_texts: dict[tuple[str, str], dict[str, str]] = {}
-        self._fragments: dict[str, dict[str, str]] = {}
-        self._sha256: str | None = None
+        super().__init__(tables)
         self._user_by_email: dict[str, str] | None = None
         self._users_by_name: dict[str, dict[str, list[str]]] | None = None
         self._product_by_item: dict[str, str] | None = None
@@ -45,22 +40,6 @@ class RetailDatabase:
     def products(self) -> Mapping[str, JsonRecord]:
         """Products by id. Read only."""
         return MappingProxyType(self.tables["products"])
-
-    def text(self, table: str, key: str) -> str:
-        """What a tool prints for an unchanged record."""
-        text = self._texts.get((table, key))
-        if text is None:
-            text = self._texts[table, key] = json.dumps(self.tables[table][key])
-        return text
-
-    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
-        """The parts of `text` by field: `"status": "pending"`, in printing order."""
-        texts = self._field_texts.get((table, key))
-        if texts is None:
-            fields = self.tables[table][key].items()
-            texts = {name: f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields}
-            self._field_texts[table, key] = texts
-        return texts
 
     def item_text(self, item_id: str) -> str | None:
         """What a tool prints for a variant, None when no product has it."""
@@ -107,14 +86,6 @@ class RetailDatabase:
                     self._product_by_item.setdefault(variant_id, product_id)
         return self._product_by_item.get(item_id)
 
-    def canonical_fragments(self, table: str) -> dict[str, str]:
-        """Canonical text of every record of a table, ids sorted."""
-        fragments = self._fragments.get(table)
-        if fragments is None:
-            records = self.tables[table]
-            fragments = self._fragments[table] = {key: canonical_text(records[key]) for key in sorted(records)}
-        return fragments
-
     def entity_ids(self) -> dict[str, tuple[str, ...]]:
         """Sorted ids under `user_ids`, `order_ids`, `product_ids` and `item_ids`."""
         items = (item_id for product in self.tables["products"].values() for item_id in product["variants"])
@@ -125,12 +96,6 @@ class RetailDatabase:
             "item_ids": tuple(sorted(items)),
         }
 
-    def content_sha256(self) -> str:
-        """tau2's own hash of this database when nothing is changed."""
-        if self._sha256 is None:
-            self._sha256 = hash_tables((table, self.canonical_fragments(table)) for table in sorted(self.tables))
-        return self._sha256
-
 
 def load_database(path: str | Path) -> RetailDatabase:
     """Read a tau2 `db.json`.
@@ -138,15 +103,7 @@ def load_database(path: str | Path) -> RetailDatabase:
     Raises:
         CorruptDatabaseError: When the file is missing, is no JSON, or holds a bad record (the first one is named).
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CorruptDatabaseError(
-            f"database[{path}]: expected a readable file, got {error.strerror}; correct the path"
-        ) from error
-    except ValueError as error:
-        raise CorruptDatabaseError(f"database[{path}]: expected JSON, got {error}; restore the file") from error
-    return RetailDatabase(check_tables(content, str(path)))
+    return RetailDatabase(check_tables(read_json(path), str(path)))
 
 
 def database_from_json(content: object, source: str = "json") -> RetailDatabase:

@@ -6,9 +6,8 @@ the same for every seed: a warehouse uses one seed.
 """
 
 from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
 
+from env_sim.packaged_domain import published_ids
 from schemas.errors import ConfigError
 
 __all__ = [
@@ -95,9 +94,6 @@ def email_number(number: int) -> int:
     return (number * 7_213 + 4_409) % _N_USER_NUMBERS
 
 
-@cache
 def tau2_entity_ids() -> dict[str, frozenset[str]]:
     """The ids in tau2's own retail database, by the keys of `RetailDatabase.entity_ids`."""
-    lines = files("env_sim.domains.retail").joinpath("tau2_entity_ids.txt").read_text(encoding="utf-8").splitlines()
-    kinds = (line.split() for line in lines if line and not line.startswith("//"))
-    return {kind: frozenset(ids) for kind, *ids in kinds}
+    return published_ids("retail")

@@ -1,6 +1,6 @@
 """The retail tools that change nothing. Unchanged records are answered with the base's cached text."""
 
-from env_sim.domains.retail import arithmetic
+from env_sim import arithmetic
 from env_sim.domains.retail.database import RetailDatabase
 from env_sim.world import Environment, JsonRecord, ToolRefusal, tool
 

@@ -6,11 +6,11 @@ tool messages and the database hash depend on both. Strict types: a price given 
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
+from env_sim.tables import check_records, check_table_names, corrupt
 from env_sim.world import JsonRecord
-from schemas.errors import CorruptDatabaseError
 
 __all__ = ["OPTIONAL_ORDER_FIELDS", "check_tables"]
 
@@ -25,7 +25,7 @@ OPTIONAL_ORDER_FIELDS = (
 )
 """Absent from tau2's file, printed as null by its tools."""
 
-_NULLS = dict.fromkeys(OPTIONAL_ORDER_FIELDS)
+_NULLS: JsonRecord = dict.fromkeys(OPTIONAL_ORDER_FIELDS)
 _STRICT = ConfigDict(strict=True)
 
 _Status = Literal[
@@ -150,13 +150,15 @@ def check_tables(content: object, source: str) -> dict[str, dict[str, JsonRecord
     Raises:
         CorruptDatabaseError: At the first record that is malformed or refers to something that isn't there.
     """
-    if not isinstance(content, dict) or set(content) != set(_ADAPTERS):
-        got = f"keys {sorted(map(str, content))}" if isinstance(content, dict) else type(content).__name__
-        raise CorruptDatabaseError(
-            f"database[{source}]: expected an object with exactly orders, products and users, got {got}; "
-            "give a tau2 retail db.json"
+    named = check_table_names(content, tuple(_ADAPTERS), source, "retail")
+    tables = {
+        table: check_records(
+            named[table], adapter, _ID_FIELDS[table], f"{source}: {table}", _NULLS if table == "orders" else None
         )
-    tables = {table: _check_table(table, content[table], source) for table in _ADAPTERS}
+        for table, adapter in _ADAPTERS.items()
+    }
+    for key, product in tables["products"].items():
+        _check_variants(product, f"{source}: products[{key}]")
     for key, user in tables["users"].items():
         _check_user(user, tables, f"{source}: users[{key}]")
     for key, order in tables["orders"].items():
@@ -164,58 +166,32 @@ def check_tables(content: object, source: str) -> dict[str, dict[str, JsonRecord
     return tables
 
 
-def _check_table(table: str, records: object, source: str) -> dict[str, JsonRecord]:
-    if not isinstance(records, dict):
-        raise _corrupt(f"{source}: {table}", "an object of records by id", type(records).__name__)
-    checked = {}
-    validate, id_field = _ADAPTERS[table].validate_python, _ID_FIELDS[table]
-    for key, record in records.items():
-        place = f"{source}: {table}[{key}]"
-        if table == "orders" and isinstance(record, dict):
-            record = {**_NULLS, **record}
-        try:
-            checked[key] = validate(record)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(map(str, first["loc"]))
-            raise _corrupt(f"{place} {field}".rstrip(), first["msg"], repr(first["input"])[:80]) from error
-        if checked[key][id_field] != key:
-            raise _corrupt(place, f"{id_field} {key}", str(checked[key][id_field]))
-        if table == "products":
-            _check_variants(checked[key], place)
-    return checked
-
-
 def _check_variants(product: JsonRecord, place: str) -> None:
     for key, variant in product["variants"].items():
         if variant["item_id"] != key:
-            raise _corrupt(f"{place} variants.{key}", f"item_id {key}", variant["item_id"])
+            raise corrupt(f"{place} variants.{key}", f"item_id {key}", variant["item_id"])
 
 
 def _check_user(user: JsonRecord, tables: dict[str, dict[str, JsonRecord]], place: str) -> None:
     for key, method in user["payment_methods"].items():
         if method["id"] != key:
-            raise _corrupt(f"{place} payment_methods.{key}", f"id {key}", method["id"])
+            raise corrupt(f"{place} payment_methods.{key}", f"id {key}", method["id"])
     for order_id in user["orders"]:
         order = tables["orders"].get(order_id)
         if order is None or order["user_id"] != user["user_id"]:
-            raise _corrupt(f"{place} orders", "orders of this user", order_id)
+            raise corrupt(f"{place} orders", "orders of this user", order_id)
 
 
 def _check_order(order: JsonRecord, tables: dict[str, dict[str, JsonRecord]], place: str) -> None:
     owner = tables["users"].get(order["user_id"])
     if owner is None:
-        raise _corrupt(f"{place} user_id", "an existing user", order["user_id"])
+        raise corrupt(f"{place} user_id", "an existing user", order["user_id"])
     if not order["payment_history"]:
-        raise _corrupt(f"{place} payment_history", "at least one payment", "none")
+        raise corrupt(f"{place} payment_history", "at least one payment", "none")
     for payment in order["payment_history"]:
         if payment["payment_method_id"] not in owner["payment_methods"]:
-            raise _corrupt(f"{place} payment_history", "a method of the owner", payment["payment_method_id"])
+            raise corrupt(f"{place} payment_history", "a method of the owner", payment["payment_method_id"])
     for item in order["items"]:
         product = tables["products"].get(item["product_id"])
         if product is None:
-            raise _corrupt(f"{place} items", "an existing product", item["product_id"])
-
-
-def _corrupt(place: str, expected: str, got: str) -> CorruptDatabaseError:
-    return CorruptDatabaseError(f"database[{place}]: expected {expected}, got {got}; repair or regenerate the file")
+            raise corrupt(f"{place} items", "an existing product", item["product_id"])

@@ -1,4 +1,4 @@
-"""The calculator of the retail tools: tau2's answers without `eval` and without its denial-of-service hole.
+"""The calculator of the tools: tau2's answers without `eval` and without its denial-of-service hole.
 
 Python's own parser gives the syntax tree and the syntax errors (tau2's words depend on the interpreter); the tree is
 then walked with an explicit stack. What tau2 would compute for hours is refused: see `MAX_LENGTH` and `MAX_BITS`.

@@ -1,0 +1,127 @@
+"""The base as tables of checked records: what databases of every domain share.
+
+Immutable: every text, fragment and hash is computed once, on first use, and shared by all episodes. Changing a record
+in place would silently corrupt all of them. Which tables there are, and what a record must look like, is the domain's.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from env_sim.world import JsonRecord, canonical_text, hash_tables
+from schemas.errors import CorruptDatabaseError
+
+__all__ = ["TableDatabase", "check_records", "check_table_names", "corrupt", "read_json"]
+
+
+class TableDatabase:
+    """Tables, and the texts and hashes made from them. A domain adds its indexes and `entity_ids`."""
+
+    def __init__(self, tables: dict[str, dict[str, JsonRecord]]) -> None:
+        """Take checked tables over; the caller must not keep changing them."""
+        self.tables = tables
+        self._texts: dict[tuple[str, str], str] = {}
+        self._field_texts: dict[tuple[str, str], dict[str, str]] = {}
+        self._fragments: dict[str, dict[str, str]] = {}
+        self._sha256: str | None = None
+
+    def text(self, table: str, key: str) -> str:
+        """What a tool prints for an unchanged record."""
+        text = self._texts.get((table, key))
+        if text is None:
+            text = self._texts[table, key] = json.dumps(self.tables[table][key])
+        return text
+
+    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
+        """The parts of `text` by field: `"status": "pending"`, in printing order."""
+        texts = self._field_texts.get((table, key))
+        if texts is None:
+            fields = self.tables[table][key].items()
+            texts = {name: f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields}
+            self._field_texts[table, key] = texts
+        return texts
+
+    def canonical_fragments(self, table: str) -> dict[str, str]:
+        """Canonical text of every record of a table, ids sorted."""
+        fragments = self._fragments.get(table)
+        if fragments is None:
+            records = self.tables[table]
+            fragments = self._fragments[table] = {key: canonical_text(records[key]) for key in sorted(records)}
+        return fragments
+
+    def content_sha256(self) -> str:
+        """tau2's own hash of this database when nothing is changed."""
+        if self._sha256 is None:
+            self._sha256 = hash_tables((table, self.canonical_fragments(table)) for table in sorted(self.tables))
+        return self._sha256
+
+
+def read_json(path: str | Path) -> object:
+    """Parse a database file.
+
+    Raises:
+        CorruptDatabaseError: When the file is missing or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CorruptDatabaseError(
+            f"database[{path}]: expected a readable file, got {error.strerror}; correct the path"
+        ) from error
+    except ValueError as error:
+        raise CorruptDatabaseError(f"database[{path}]: expected JSON, got {error}; restore the file") from error
+
+
+def check_table_names(content: object, tables: tuple[str, ...], source: str, domain: str) -> dict[str, object]:
+    """The content, once it is known to hold exactly these tables.
+
+    Raises:
+        CorruptDatabaseError: When it doesn't.
+    """
+    if not isinstance(content, dict) or set(content) != set(tables):
+        got = f"keys {sorted(map(str, content))}" if isinstance(content, dict) else type(content).__name__
+        *names, last = sorted(tables)
+        raise CorruptDatabaseError(
+            f"database[{source}]: expected an object with exactly {', '.join(names)} and {last}, got {got}; "
+            f"give a tau2 {domain} db.json"
+        )
+    return content
+
+
+def check_records(
+    records: object, adapter: TypeAdapter[JsonRecord], id_field: str, place: str, defaults: JsonRecord | None = None
+) -> dict[str, JsonRecord]:
+    """Records that passed the adapter and carry their own id.
+
+    Args:
+        records: What the file holds for one table.
+        adapter: Shape of a record.
+        id_field: Field that must repeat the record's key.
+        place: File and table, shown in errors.
+        defaults: Fields that a file may omit.
+
+    Raises:
+        CorruptDatabaseError: At the first bad record.
+    """
+    if not isinstance(records, dict):
+        raise corrupt(place, "an object of records by id", type(records).__name__)
+    checked = {}
+    for key, record in records.items():
+        if defaults and isinstance(record, dict):
+            record = {**defaults, **record}
+        try:
+            checked[key] = adapter.validate_python(record)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"]))
+            raise corrupt(f"{place}[{key}] {field}".rstrip(), first["msg"], repr(first["input"])[:80]) from error
+        if checked[key][id_field] != key:
+            raise corrupt(f"{place}[{key}]", f"{id_field} {key}", str(checked[key][id_field]))
+    return checked
+
+
+def corrupt(place: str, expected: str, got: str) -> CorruptDatabaseError:
+    """The error for a place in a database file; raise it."""
+    return CorruptDatabaseError(f"database[{place}]: expected {expected}, got {got}; repair or regenerate the file")

