@@ -1,6 +1,5 @@
 """The findings of a published task file as a Markdown page. Pure text: no replay, no file."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from env_sim.soundness_rules import Finding
@@ -19,21 +18,25 @@ def precision_recall(found: set[str], known: set[str]) -> tuple[float, float]:
 
 def markdown_report(found: Mapping[str, Sequence[Finding]], known: Mapping[str, str] | None = None) -> str:
     """Counts by rule, a row per task, and, against a hand-made list, what was found and missed."""
-    parts = [_rule_table(found), *([_comparison(found, known)] if known is not None else []), _task_table(found)]
+    parts = [_rule_table(found, known), *([_comparison(found, known)] if known is not None else []), _task_table(found)]
     return "\n\n".join(parts) + "\n"
 
 
-def _rule_table(found: Mapping[str, Sequence[Finding]]) -> str:
-    tasks = Counter((f.severity, f.rule) for findings in found.values() for f in set(_by_rule(findings)))
-    rows = [(rule, severity, str(count)) for (severity, rule), count in sorted(tasks.items())]
-    clean = sum(not findings for findings in found.values())
-    broken = len(_with(found, "broken"))
-    title = f"{len(found)} tasks: {broken} broken, {len(found) - broken - clean} only suspicious, {clean} without finding."
-    return f"{title}\n\n{_table(('rule', 'severity', 'tasks'), rows)}"
-
-
-def _by_rule(findings: Sequence[Finding]) -> list[Finding]:
-    return [Finding(f.rule, "", f.severity) for f in findings]
+def _rule_table(found: Mapping[str, Sequence[Finding]], known: Mapping[str, str] | None) -> str:
+    tasks: dict[tuple[str, str], set[str]] = {}
+    for key, findings in found.items():
+        for finding in findings:
+            tasks.setdefault((finding.severity, finding.rule), set()).add(key)
+    rows = [[rule, severity, str(len(keys))] for (severity, rule), keys in sorted(tasks.items())]
+    head = ["rule", "severity", "tasks"]
+    if known is not None:
+        head.append("of them on the list")
+        for row, (_, keys) in zip(rows, sorted(tasks.items()), strict=True):
+            row.append(str(len(keys & set(known))))
+    clean, broken = sum(not findings for findings in found.values()), len(_with(found, "broken"))
+    suspicious = len(found) - broken - clean
+    title = f"{len(found)} tasks: {broken} broken, {suspicious} only suspicious, {clean} without finding."
+    return f"{title}\n\n{_table(head, rows)}"
 
 
 def _with(found: Mapping[str, Sequence[Finding]], severity: str) -> set[str]:
@@ -73,4 +76,6 @@ def _ordered(rows: Mapping[str, object]) -> list:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )

@@ -47,7 +47,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """An imported task, as far as rules look at it: words for a user, gold calls, and what is graded beside the state."""
+    """An imported task as rules see it: words for a user, gold calls, and what is graded beside the state."""
 
     case_id: str
     words: str
@@ -185,14 +185,19 @@ def _end_state(domain: Domain, base: Database, writes: Sequence[Action], mode: M
 
 
 def _override(domain: Domain, base: Database, writes: Sequence[Action], mode: Mode) -> bool:
-    """Whether two writes of one tool change the same records."""
-    places = [(write.name, frozenset(_changed(domain.new_environment(base, mode=mode), write))) for write in writes]
+    """Whether two writes of one tool change the same record."""
+    environment, places = domain.new_environment(base, mode=mode), []
+    for write in writes:
+        before = dict(_records(environment))
+        environment.call(write.name, dict(write.arguments))
+        after = dict(_records(environment))
+        places += [(write.name, key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
     return len(set(places)) < len(places)
 
 
-def _changed(environment: Environment, write: Action) -> list[tuple[str, str]]:
-    environment.call(write.name, dict(write.arguments))
-    return [(table, key) for table, records in environment.overlay().items() for key in records]
+def _records(environment: Environment) -> Iterator[tuple[tuple[str, str], str]]:
+    for table, key, text in environment.state_key():
+        yield (table, key), text
 
 
 def _list_arguments(write: Action) -> list[str]:

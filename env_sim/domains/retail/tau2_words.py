@@ -9,9 +9,10 @@ products, tone instructions.
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
+from env_sim.domains.retail.compact import ADDRESS_FIELDS
+from env_sim.domains.retail.english import Words
 from env_sim.soundness_rules import Case, Finding
 from env_sim.world import Database
 from schemas import Action
@@ -22,7 +23,10 @@ JsonObject = Mapping[str, Any]
 _KINDS = {
     "cancel_pending_order": ("cancel", r"\bcancel"),
     "return_delivered_order_items": ("return", r"\breturn|\brefund"),
-    "exchange_delivered_order_items": ("swap", r"\bexchang|\bchang|\bmodif|\bswap|\bswitch|\badjust|\bupgrad|\bget the"),
+    "exchange_delivered_order_items": (
+        "swap",
+        r"\bexchang|\bchang|\bmodif|\bswap|\bswitch|\badjust|\bupgrad|\bget the",
+    ),
     "modify_pending_order_items": ("swap", r"\bexchang|\bchang|\bmodif|\bswap|\bswitch|\badjust|\bupgrad|\bget the"),
     "modify_pending_order_address": ("address", r"\baddress|\bdeliver|\bship"),
     "modify_user_address": ("address", r"\baddress|\bmoved"),
@@ -33,18 +37,8 @@ _REASONS = {
     "no longer needed": r"no longer need|not need|n't need|no need",
     "ordered by mistake": r"mistake",
 }
-_SWAPS = ("exchange_delivered_order_items", "modify_pending_order_items")
 _ALL = re.compile(r"\b(all|everything|both|entire|whole|each|items)\b")
 _PRICE = re.compile(r"cheap|expensive|price|most money|save")
-_COMPARES = re.compile(
-    r"\b(\w{3,}er|\w{3,}est|less|lower|higher|maximum|max|more fancy|slightly|prefer\w*|different) ", re.IGNORECASE
-)
-_NOT_COMPARATIVES = frozenset(
-    "order number water agent user other another either whether whatever customer computer speaker charger cover "
-    "letter answer transfer rather never ever over under after offer paper leather polyester silver conifer however "
-    "deliver together remember member cleaner together later their newer daughter purifier per her power filter "
-    "keyboarder request interest latest best rest guest test west".split()
-)
 _METHOD_WORDS = {
     "paypal": r"paypal",
     "gift_card": r"gift ?card|\bgc\b",
@@ -52,64 +46,22 @@ _METHOD_WORDS = {
 }
 
 
-class _Words:
-    """A user's instructions, to be searched for names and values."""
-
-    def __init__(self, text: str) -> None:
-        self.raw = text
-        self.text = " ".join(text.lower().replace("-", "").replace("_", " ").split())
-
-    @cached_property
-    def joined(self) -> str:
-        return self.text.replace(" ", "")
-
-    @cached_property
-    def tokens(self) -> frozenset[str]:
-        return frozenset(_singular(word) for word in re.findall(r"[a-z0-9.]+", self.text.replace(". ", " ")))
-
-    def say(self, pattern: str) -> bool:
-        return bool(re.search(pattern, self.text))
-
-    def name(self, name: str) -> bool:
-        """Whether a product is named: by any word of its name, also as a part (`watch` for a wristwatch)."""
-        words = [_singular(word) for word in name.lower().replace("-", "").split()]
-        if "".join(words) in self.joined:
-            return True
-        return any(
-            word == token or (len(token) >= 4 and (word.endswith(token) or token.endswith(word)))
-            for word in words
-            for token in self.tokens
-            if len(word) >= 3
-        )
-
-    def value(self, value: str) -> bool:
-        """Whether an option's value is said, by all of its words or its leading number."""
-        lowered = value.lower().replace("-", "")
-        if lowered.replace(" ", "") in self.joined:
-            return True
-        words = [word for word in re.findall(r"[a-z0-9.]+", lowered) if len(word) > 2 or word.isdigit()]
-        return bool(words) and all(_singular(word) in self.tokens for word in words)
-
-    @cached_property
-    def compare(self) -> bool:
-        """Whether options are asked for by comparison, which these rules don't understand."""
-        found = (match[1].lower() for match in _COMPARES.finditer(f"{self.raw} "))
-        return any(word not in _NOT_COMPARATIVES for word in found)
-
-
 def case_rules(case: Case, base: Database) -> list[Finding]:
     """All findings of this module on one published task."""
-    words = _Words(case.words)
+    words = Words(case.words)
     writes = [action for action in case.reference if action.name in _KINDS]
     owner = _owner(writes, base)
     found = [*_identity(words, owner, base), *_ids(words, owner, base), *_kinds(words, writes)]
+    gold_items = {item for write in writes for item in _item_ids(write)}
     for write in writes:
+        found += [*_reason(words, write), *_address(words, write, owner, base)]
         order = base.tables["orders"].get(str(write.arguments.get("order_id")))
         if order is None:
             continue
         user = base.tables["users"][order["user_id"]]
-        found += [*_order(words, write, order, user, base), *_items(words, write, order, user, base)]
-        found += [*_payment(words, write, order, user), *_reason(words, write), *_variants(words, write, order, base)]
+        orders = [base.tables["orders"][order_id] for order_id in user["orders"]]
+        found += [*_order(words, write, order, orders), *_items(words, write, order, orders, gold_items)]
+        found += [*_payment(words, write, order, user), *_variants(words, write, order, orders, base)]
     return [Finding(rule, evidence, "suspicious") for rule, evidence in dict.fromkeys(found)]
 
 
@@ -127,7 +79,7 @@ def _owner(writes: list[Action], base: Database) -> JsonObject | None:
     return None
 
 
-def _identity(words: _Words, owner: JsonObject | None, base: Database) -> Iterator[_Note]:
+def _identity(words: Words, owner: JsonObject | None, base: Database) -> Iterator[_Note]:
     """The owner must be findable: by e-mail, or by name (or user id) and zip code."""
     if owner is None or owner["email"].lower() in words.raw.lower():
         return
@@ -138,7 +90,7 @@ def _identity(words: _Words, owner: JsonObject | None, base: Database) -> Iterat
         yield "identity_not_said", f"neither the name {name} nor {owner['user_id']} is in the words"
 
 
-def _ids(words: _Words, owner: JsonObject | None, base: Database) -> Iterator[_Note]:
+def _ids(words: Words, owner: JsonObject | None, base: Database) -> Iterator[_Note]:
     own = owner["orders"] if owner else ()
     for order_id in re.findall(r"#?W(\d{7})\b", words.raw):
         if owner and f"#W{order_id}" not in own:
@@ -149,7 +101,7 @@ def _ids(words: _Words, owner: JsonObject | None, base: Database) -> Iterator[_N
         yield "id_said", f"{kind} id {number} is in the words"
 
 
-def _kinds(words: _Words, writes: list[Action]) -> Iterator[_Note]:
+def _kinds(words: Words, writes: list[Action]) -> Iterator[_Note]:
     """Each kind of write must be asked for, and what is asked for without a condition must be done."""
     done = {_KINDS[write.name][0] for write in writes}
     for write in writes:
@@ -157,47 +109,76 @@ def _kinds(words: _Words, writes: list[Action]) -> Iterator[_Note]:
         if not words.say(pattern):
             yield "write_not_asked", f"{write.name}, but no word of the wish means {kind}"
     if not words.say(r"\bif\b|\bunless\b|\bwhen\b|\bbut\b|instead|\bin case\b"):
-        for kind, pattern in dict(_KINDS[name] for name in ("cancel_pending_order", "return_delivered_order_items")).items():
+        for kind, pattern in dict(
+            _KINDS[name] for name in ("cancel_pending_order", "return_delivered_order_items")
+        ).items():
             if words.say(rf"want to (\w+ ){{0,3}}({pattern})") and not done & {kind, "transfer"}:
                 yield "wish_not_written", f"the words want to {kind}, the gold calls never do"
         if words.say(r"want to (exchange|modify)") and not done:
             yield "wish_not_written", "the words want a change, the gold calls write nothing"
 
 
-def _order(
-    words: _Words, write: Action, order: JsonObject, user: JsonObject, base: Database
-) -> Iterator[_Note]:
-    """The order must be named by number, by a thing in it, by its city, or be the only one that allows the write."""
-    if order["order_id"][2:] in words.raw:
-        return
-    pending = "pending" in write.name or write.name.startswith("cancel")
-    status = "pending" if pending else "delivered"
-    orders = [base.tables["orders"][order_id] for order_id in user["orders"]]
-    rivals = [other for other in orders if other["status"] == status and other is not order]
-    named = [item["name"] for item in order["items"] if words.name(item["name"])]
-    if rivals and not named and not words.value(order["address"]["city"]) and not _ALL.search(words.text):
-        yield "order_not_said", f"{write.name} on {order['order_id']}: {len(rivals)} more {status} orders fit"
-
-
-def _items(words: _Words, write: Action, order: JsonObject, user: JsonObject, base: Database) -> Iterator[_Note]:
-    """Each item must be named; of twins (same product, same status) the words must single one out."""
+def _item_ids(write: Action) -> list[str]:
     chosen: Any = write.arguments.get("item_ids", [])
-    everything = len(chosen) == len(order["items"])
-    orders = [base.tables["orders"][order_id] for order_id in user["orders"]]
-    for item in (item for item in order["items"] if item["item_id"] in chosen):
-        if not words.name(item["name"]) and not _ALL.search(words.text) and not everything:
+    return chosen
+
+
+def _order(words: Words, write: Action, order: JsonObject, orders: list[JsonObject]) -> Iterator[_Note]:
+    """The order must be named by number, by a thing in it, by its city, or be the only one that allows the write."""
+    if order["order_id"][2:] in words.raw or _ALL.search(words.text):
+        return
+    rivals = [other for other in orders if other["status"] == order["status"] and other is not order]
+    named = any(words.name(item["name"]) for item in order["items"])
+    if rivals and not named and not words.value(order["address"]["city"]):
+        yield "order_not_said", f"{write.name} on {order['order_id']}: {len(rivals)} more {order['status']} orders fit"
+
+
+def _items(
+    words: Words, write: Action, order: JsonObject, orders: list[JsonObject], gold_items: set[str]
+) -> Iterator[_Note]:
+    """Each item must be named; of twins (same product, an order that fits as well) the words must single one out."""
+    chosen = [item for item in order["items"] if item["item_id"] in _item_ids(write)]
+    for item in chosen if len(chosen) < len(order["items"]) and not _ALL.search(words.text) else ():
+        if not words.name(item["name"]):
             yield "item_not_said", f"{item['name']} {item['item_id']} is in a gold call, no word of the wish names it"
-        twins = [
-            twin for other in orders if other["status"] == order["status"] for twin in other["items"]
-            if twin["product_id"] == item["product_id"] and twin["item_id"] not in chosen
-        ]  # fmt: skip
+    if order["order_id"][2:] in words.raw or _PRICE.search(words.text):
+        return
+    rivals = [other for other in orders if _fits_as_well(words, order, other, chosen)]
+    for item in chosen:
         own = {key: value for key, value in item["options"].items() if words.value(value)}
-        alike = [twin for twin in twins if all(twin["options"].get(key) == value for key, value in own.items())]
-        if alike and order["order_id"][2:] not in words.raw and not _PRICE.search(words.text):
-            yield "item_open", f"{item['name']} {item['item_id']}: {alike[0]['item_id']} fits the words as well"
+        for twin in (twin for other in rivals for twin in other["items"] if twin["item_id"] not in gold_items):
+            same = twin["product_id"] == item["product_id"]
+            if same and all(twin["options"].get(key) == value for key, value in own.items()):
+                yield "item_open", f"{item['name']} {item['item_id']}: {twin['item_id']} fits the words as well"
 
 
-def _payment(words: _Words, write: Action, order: JsonObject, user: JsonObject) -> Iterator[_Note]:
+def _fits_as_well(words: Words, order: JsonObject, other: JsonObject, chosen: list[JsonObject]) -> bool:
+    """Whether another order has the same status, the chosen things, all other named things, and no wrong city."""
+    needed = {item["product_id"] for item in chosen} | {
+        item["product_id"] for item in order["items"] if words.name(item["name"])
+    }
+    city = order["address"]["city"]
+    elsewhere = words.value(city) and other["address"]["city"] != city
+    held = {item["product_id"] for item in other["items"]}
+    return other["status"] == order["status"] and needed <= held and not elsewhere
+
+
+def _address(words: Words, write: Action, owner: JsonObject | None, base: Database) -> Iterator[_Note]:
+    """An address must be one of the user's own, or its parts be said, unchanged, or implied by its city."""
+    wanted: Any = {name: value for name, value in write.arguments.items() if name in ADDRESS_FIELDS}
+    if owner is None or not wanted:
+        return
+    own = [owner["address"], *(base.tables["orders"][order_id]["address"] for order_id in owner["orders"])]
+    if dict(wanted) in [dict(address) for address in own]:
+        return
+    alike = [user["address"] for user in base.tables["users"].values() if user["address"]["city"] == wanted["city"]]
+    for name, value in wanted.items():
+        implied = {address[name] for address in alike} == {value} or value in {address[name] for address in own}
+        if value and not implied and not words.value(value):
+            yield "address_not_said", f"{write.name}: {name} {value!r} is in no record of the user and not in the words"
+
+
+def _payment(words: Words, write: Action, order: JsonObject, user: JsonObject) -> Iterator[_Note]:
     """A method other than the order's own must be said by its kind, and its brand where there are several."""
     method_id = write.arguments.get("payment_method_id")
     methods = user["payment_methods"]
@@ -207,49 +188,56 @@ def _payment(words: _Words, write: Action, order: JsonObject, user: JsonObject) 
     method = methods[method_id]
     said = words.say(_METHOD_WORDS[method["source"]])
     if not said and method_id != original:
-        yield "payment_not_said", f"{write.name} uses {method_id}, the words don't name it and {original} paid the order"
+        yield (
+            "payment_not_said",
+            f"{write.name} uses {method_id}, the words don't name it and {original} paid the order",
+        )
     alike = [other for other in methods.values() if other["source"] == method["source"] and other is not method]
     if said and alike and method_id != original and method.get("brand", "?") not in words.text:
         yield "payment_open", f"{write.name} uses {method_id}, {alike[0]['id']} is of the same kind"
 
 
-def _reason(words: _Words, write: Action) -> Iterator[_Note]:
+def _reason(words: Words, write: Action) -> Iterator[_Note]:
     reason = write.arguments.get("reason")
     if reason in _REASONS and not words.say(_REASONS[reason]):
         yield "reason_not_said", f"{write.name} stores {reason!r}, the words give no such reason"
 
 
-def _variants(words: _Words, write: Action, order: JsonObject, base: Database) -> Iterator[_Note]:
-    """An option that the gold call changes must be said, or be forced because no available variant keeps it."""
-    if write.name not in _SWAPS:
-        return
-    arguments: Any = write.arguments
+def _variants(
+    words: Words, write: Action, order: JsonObject, orders: list[JsonObject], base: Database
+) -> Iterator[_Note]:
+    """An option that a gold call changes must be said, be that of a like thing of the user, or be the only one left."""
+    new_ids: Any = write.arguments.get("new_item_ids", [])
     held = {item["item_id"]: item for item in order["items"]}
-    for old_id, new_id in zip(arguments["item_ids"], arguments["new_item_ids"], strict=False):
+    for old_id, new_id in zip(_item_ids(write), new_ids, strict=False):
         if old_id not in held or new_id in words.raw:
             continue
-        variants = base.tables["products"][held[old_id]["product_id"]]["variants"]
-        new, old = variants.get(new_id), held[old_id]
-        if new is not None:
-            yield from _variant(words, old, new, [v for v in variants.values() if v["available"]])
+        old = held[old_id]
+        variants = base.tables["products"][old["product_id"]]["variants"]
+        like = [item for other in orders for item in other["items"] if item["product_id"] == old["product_id"]]
+        pattern = [item["options"] for item in like if item is not old] if words.say(r"\bsame\b|other") else []
+        if new_id in variants:
+            available = [variant for variant in variants.values() if variant["available"]]
+            yield from _variant(words, old, variants[new_id], available, pattern)
 
 
-def _variant(words: _Words, old: JsonObject, new: JsonObject, variants: list[JsonObject]) -> Iterator[_Note]:
+def _variant(
+    words: Words, old: JsonObject, new: JsonObject, variants: list[JsonObject], pattern: list[JsonObject]
+) -> Iterator[_Note]:
+    """Whether a variant differs from the gold one only in options that nobody spoke of."""
     unsaid = {
-        key for key, value in new["options"].items() if value != old["options"].get(key) and not words.value(value)
-    }
+        key for key, value in new["options"].items()
+        if value != old["options"].get(key) and not words.value(value)
+        and all(options.get(key) != value for options in pattern)
+    }  # fmt: skip
     rivals = [
         variant for variant in variants
         if variant["item_id"] not in (new["item_id"], old["item_id"])
         and all(variant["options"][key] == value for key, value in new["options"].items() if key not in unsaid)
     ]  # fmt: skip
-    if not rivals:
+    prices = [rival["price"] for rival in rivals]
+    if not rivals or (_PRICE.search(words.text) and (new["price"] < min(prices) or new["price"] > max(prices))):
         return
-    if _PRICE.search(words.text):
-        ties = [rival["item_id"] for rival in rivals if rival["price"] == new["price"]]
-        extreme = all(new["price"] <= r["price"] for r in rivals) or all(new["price"] >= r["price"] for r in rivals)
-        if ties or not extreme:
-            yield "variant_open", f"{old['name']} -> {new['item_id']}: {(ties or [rivals[0]['item_id']])[0]} fits as well"
-    elif unsaid and not words.compare:
+    if _PRICE.search(words.text) or not words.compares:
         lacking = ", ".join(f"{key} {new['options'][key]}" for key in sorted(unsaid))
         yield "variant_open", f"{old['name']} -> {new['item_id']} ({lacking}): {rivals[0]['item_id']} fits as well"
