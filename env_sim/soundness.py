@@ -75,7 +75,9 @@ def check_case(domain_name: str, base: Database, case: Case) -> list[Finding]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report of a published task file."""
-    parser = argparse.ArgumentParser(prog="python -m env_sim.soundness", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m env_sim.soundness", description="Findings on a published task file"
+    )
     parser.add_argument("tasks", type=Path, help="the benchmark's tasks.json")
     parser.add_argument("database", type=Path, help="the benchmark's db.json")
     parser.add_argument("--domain", default="retail", help="domain of both files (default: %(default)s)")

@@ -6,7 +6,7 @@ domain's word rules and its planner.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, permutations
 from typing import Any, Literal, Protocol
 
@@ -113,18 +113,14 @@ def goals_differ(task: Task) -> list[Finding]:
 
 
 def order_findings(domain: Domain, base: Database, writes: Sequence[Action], mode: Mode) -> list[Finding]:
-    """The end state must not depend on the order of the writes.
-
-    Two writes of one tool to the same records override each other, which words can ask for ("then change it back");
-    that is suspicious. Any other dependence is broken.
-    """
+    """The end state must not depend on the order of the writes, nor may a write be refused for coming first."""
     wanted = _end_state(domain, base, writes, mode)
     for order in islice(permutations(range(len(writes))), 1, MAX_ORDERS):
-        if _end_state(domain, base, [writes[place] for place in order], mode) != wanted:
+        state, refusals = _end_state(domain, base, [writes[place] for place in order], mode)
+        if (state, refusals) != wanted:
             names = ", ".join(f"{place + 1} {writes[place].name}" for place in order)
-            overrides = _override(domain, base, writes, mode)
-            severity: Severity = "suspicious" if overrides else "broken"
-            return [Finding("write_order_matters", f"another end state in the order {names}", severity)]
+            why = f": {'; '.join(refusals)}" if refusals else ""
+            return [Finding("write_order_matters", f"another end state in the order {names}{why}")]
     return []
 
 
@@ -155,11 +151,12 @@ def case_replay_findings(domain: Domain, base: Database, case: Case) -> list[Fin
     if environment.state_key() == start:
         findings.append(_idle(case))
     findings += _refused_when_strict(domain, base, writes, case.mode)
-    return [
-        *findings,
-        *order_findings(domain, base, writes, case.mode),
-        *pair_findings(domain, base, writes, case.mode),
-    ]
+    findings += pair_findings(domain, base, writes, case.mode)
+    ordered = order_findings(domain, base, writes, case.mode)
+    if ordered and _override(domain, base, writes, case.mode):
+        # Its words can ask for this order ("then change it back"), which no rule can read.
+        ordered = [replace(finding, severity="suspicious") for finding in ordered]
+    return [*findings, *ordered]
 
 
 def _idle(case: Case) -> Finding:
@@ -177,11 +174,13 @@ def _refused_when_strict(domain: Domain, base: Database, writes: Sequence[Action
             yield Finding("rules_refuse_reference", f"{write.name}: {result.content}", "suspicious")
 
 
-def _end_state(domain: Domain, base: Database, writes: Sequence[Action], mode: Mode) -> tuple[StateKey, int]:
-    """The state after the writes and how many of them were refused."""
+def _end_state(
+    domain: Domain, base: Database, writes: Sequence[Action], mode: Mode
+) -> tuple[StateKey, tuple[str, ...]]:
+    """The state after the writes and what the tools refused."""
     environment = domain.new_environment(base, mode=mode)
-    refused = sum(environment.call(write.name, dict(write.arguments)).error for write in writes)
-    return environment.state_key(), refused
+    results = [environment.call(write.name, dict(write.arguments)) for write in writes]
+    return environment.state_key(), tuple(result.content for result in results if result.error)
 
 
 def _override(domain: Domain, base: Database, writes: Sequence[Action], mode: Mode) -> bool:

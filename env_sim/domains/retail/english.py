@@ -12,7 +12,51 @@ _COMPARES = re.compile(
     r"\b(\w{3,}er|\w{3,}est|less|lower|higher|maximum|max|more fancy|slightly|prefer\w*) ", re.IGNORECASE
 )
 _NOT_COMPARATIVES = frozenset(
-    ["order", "number", "water", "agent", "user", "other", "another", "either", "whether", "whatever", "customer", "computer", "speaker", "charger", "answer", "transfer", "rather", "never", "ever", "over", "under", "after", "offer", "paper", "leather", "polyester", "silver", "however", "deliver", "together", "remember", "cleaner", "later", "newer", "daughter", "purifier", "per", "power", "filter", "request", "interest", "test", "different"]
+    [
+        "order",
+        "number",
+        "water",
+        "agent",
+        "user",
+        "other",
+        "another",
+        "either",
+        "whether",
+        "whatever",
+        "customer",
+        "computer",
+        "speaker",
+        "charger",
+        "answer",
+        "transfer",
+        "rather",
+        "never",
+        "ever",
+        "over",
+        "under",
+        "after",
+        "offer",
+        "paper",
+        "leather",
+        "polyester",
+        "silver",
+        "however",
+        "deliver",
+        "together",
+        "remember",
+        "cleaner",
+        "later",
+        "newer",
+        "daughter",
+        "purifier",
+        "per",
+        "power",
+        "filter",
+        "request",
+        "interest",
+        "test",
+        "different",
+    ]
 )
 """Words of the instructions that only look like comparatives."""
 

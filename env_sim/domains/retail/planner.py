@@ -114,8 +114,8 @@ class WordPlanner:
         orders = self._fitting_orders(wish)
         if len(orders) > 1:
             yield _say(Ask("order"))
-            wish = replace(wish, also=(*wish.also, *self._take_things(_ALSO_IN_ORDER, self._heard)[0]))
-            orders = self._fitting_orders(wish)
+            told = replace(wish, also=(*wish.also, *self._take_things(_ALSO_IN_ORDER, self._heard)[0]))
+            orders = self._fitting_orders(told) or orders
         if not orders and wish.tool in _STATUS:
             self._refused = True
             yield _say(Deny())
@@ -128,7 +128,7 @@ class WordPlanner:
             fitting = _fitting_variants(product, item, wish.targets[place])
             if len(fitting) != 1:
                 yield _say(Ask("variant"))
-                fitting = _fitting_variants(product, item, self._heard)
+                fitting = _fitting_variants(product, item, self._heard) or fitting
             variants.append(self._only("variant", fitting))
         action = self._action(wish, order, variants)
         yield _say(Confirm(action))
@@ -219,15 +219,15 @@ class WordPlanner:
 
     def _action(self, wish: _Wish, order_id: str | None, variants: list[str]) -> Action:
         source = self._only("source", [o for o in self._orders if o != order_id and wish.source in self._things(o)])
-        address = dict(zip(ADDRESS_FIELDS, wish.address, strict=False)) if wish.address else None
-        if address is None and source is not None:
-            address = {name: self._orders[source]["address"][name] for name in ADDRESS_FIELDS}
+        record = self._orders[source]["address"] if source is not None else {}
+        address: dict[str, Any] = {name: record[name] for name in ADDRESS_FIELDS if name in record}
+        address |= dict(zip(ADDRESS_FIELDS, wish.address, strict=False))
         if order_id is None:
-            return Action(name=wish.tool, arguments={"user_id": self._user["user_id"], **(address or {})})
+            return Action(name=wish.tool, arguments={"user_id": self._user["user_id"], **address})
         if wish.tool == "cancel_pending_order":
             return Action(name=wish.tool, arguments={"order_id": order_id, "reason": wish.reason})
         if wish.tool == "modify_pending_order_address":
-            return Action(name=wish.tool, arguments={"order_id": order_id, **(address or {})})
+            return Action(name=wish.tool, arguments={"order_id": order_id, **address})
         arguments: dict[str, Any] = {"order_id": order_id}
         if wish.items:
             arguments["item_ids"] = [item["item_id"] for item in self._items(wish, order_id)]
@@ -271,8 +271,12 @@ def _fitting_variants(product: JsonObject, item: JsonObject, words: str) -> list
 
 
 def _one_change(item: JsonObject, variant: JsonObject, words: str) -> bool:
-    changed = [key for key, value in variant["options"].items() if item["options"].get(key) != value]
-    return len(changed) == 1 and bool(re.search(rf"\b{re.escape(variant['options'][changed[0]].lower())}\b", words))
+    """Whether the variant differs in one option, and in that has the value that the words put behind `a` or `but`."""
+    changed = [value.lower() for key, value in variant["options"].items() if item["options"].get(key) != value]
+    # Where it stands matters: `one` is an option value as well as a pronoun.
+    return len(changed) == 1 and bool(
+        re.search(rf"\b(?:a {re.escape(changed[0])} one|but {re.escape(changed[0])})\b", words)
+    )
 
 
 def _say(act: Act) -> Message:

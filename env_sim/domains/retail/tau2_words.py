@@ -8,7 +8,7 @@ products, tone instructions.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
@@ -123,7 +123,7 @@ def _item_ids(write: Action) -> list[str]:
     return chosen
 
 
-def _order(words: Words, write: Action, order: JsonObject, orders: list[JsonObject]) -> Iterator[_Note]:
+def _order(words: Words, write: Action, order: JsonObject, orders: Sequence[JsonObject]) -> Iterator[_Note]:
     """The order must be named by number, by a thing in it, by its city, or be the only one that allows the write."""
     if order["order_id"][2:] in words.raw or _ALL.search(words.text):
         return
@@ -134,7 +134,7 @@ def _order(words: Words, write: Action, order: JsonObject, orders: list[JsonObje
 
 
 def _items(
-    words: Words, write: Action, order: JsonObject, orders: list[JsonObject], gold_items: set[str]
+    words: Words, write: Action, order: JsonObject, orders: Sequence[JsonObject], gold_items: set[str]
 ) -> Iterator[_Note]:
     """Each item must be named; of twins (same product, an order that fits as well) the words must single one out."""
     chosen = [item for item in order["items"] if item["item_id"] in _item_ids(write)]
@@ -152,7 +152,7 @@ def _items(
                 yield "item_open", f"{item['name']} {item['item_id']}: {twin['item_id']} fits the words as well"
 
 
-def _fits_as_well(words: Words, order: JsonObject, other: JsonObject, chosen: list[JsonObject]) -> bool:
+def _fits_as_well(words: Words, order: JsonObject, other: JsonObject, chosen: Sequence[JsonObject]) -> bool:
     """Whether another order has the same status, the chosen things, all other named things, and no wrong city."""
     needed = {item["product_id"] for item in chosen} | {
         item["product_id"] for item in order["items"] if words.name(item["name"])
@@ -204,7 +204,7 @@ def _reason(words: Words, write: Action) -> Iterator[_Note]:
 
 
 def _variants(
-    words: Words, write: Action, order: JsonObject, orders: list[JsonObject], base: Database
+    words: Words, write: Action, order: JsonObject, orders: Sequence[JsonObject], base: Database
 ) -> Iterator[_Note]:
     """An option that a gold call changes must be said, be that of a like thing of the user, or be the only one left."""
     new_ids: Any = write.arguments.get("new_item_ids", [])
@@ -222,7 +222,7 @@ def _variants(
 
 
 def _variant(
-    words: Words, old: JsonObject, new: JsonObject, variants: list[JsonObject], pattern: list[JsonObject]
+    words: Words, old: JsonObject, new: JsonObject, variants: Sequence[JsonObject], pattern: Sequence[JsonObject]
 ) -> Iterator[_Note]:
     """Whether a variant differs from the gold one only in options that nobody spoke of."""
     unsaid = {
