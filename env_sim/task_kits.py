@@ -13,6 +13,7 @@ from typing import Protocol
 
 from env_sim.compact import CompactSpec
 from env_sim.episode import Policy
+from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
 from schemas import ConfigError, Task, Trajectory
 
@@ -46,6 +47,8 @@ class TaskKit:
     """(source, database, database_id, pattern, rng, cluster_id) -> a task."""
     expert: Callable[[Task, Database], Policy]
     """A program that solves a task in dialogue."""
+    soundness: SoundnessKit
+    """What the soundness checker needs of the domain."""
 
     def pattern_names(self) -> list[str]:
         """Names of the difficult patterns, without the plain one."""

@@ -10,6 +10,7 @@ from random import Random
 from env_sim.domains import load_domain
 from env_sim.episode import Episode, run_episode
 from env_sim.reward import Scorer
+from env_sim.soundness_rules import reference_problem
 from env_sim.task_kits import load_task_kit
 from schemas import DatabaseRow, Task, TaskError, Trajectory, Verdict
 from schemas.ids import trajectory_id
@@ -150,21 +151,5 @@ def replay(domain_name: str, databases: Mapping[str, DatabaseRow], task: Task) -
     row = databases.get(task.database_id)
     if row is None:
         return Verdict(task=task, executable=False, reason=f"unknown database {task.database_id}")
-    base = domain.open_database(row)
-    environment = domain.new_environment(base, mode="strict")
-    for number, action in enumerate(task.reference):
-        result = environment.call(action.name, dict(action.arguments))
-        if result.error:
-            reason = f"reference action {number} {action.name} failed: {result.content}"
-            return Verdict(task=task, executable=False, reason=reason)
-    if task.criteria.transfer:
-        return Verdict(task=task, executable=True, reason="ok")
-    try:
-        goal_state = Scorer(domain).goal_state(task, base)
-    except TaskError as error:
-        return Verdict(task=task, executable=False, reason=str(error))
-    if environment.state_key() != goal_state:
-        return Verdict(task=task, executable=False, reason="the reference does not end in the required state")
-    if goal_state == domain.new_environment(base, mode="strict").state_key():
-        return Verdict(task=task, executable=False, reason="the required state is the initial one")
-    return Verdict(task=task, executable=True, reason="ok")
+    problem = reference_problem(domain, domain.open_database(row), task)
+    return Verdict(task=task, executable=problem is None, reason=problem.evidence if problem else "ok")

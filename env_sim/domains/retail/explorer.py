@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
+from env_sim.soundness_rules import order_findings
 from env_sim.world import Database, Domain
 from schemas import Action, Message, RewardParts, StopReason, ToolCall, Trajectory
 from schemas.ids import content_id, trajectory_id
@@ -210,7 +211,7 @@ _SAMPLERS: dict[str, tuple[float, Callable[..., Action | None]]] = {
 
 
 def explore(domain: Domain, base: Database, database_id: str, seed: int, rng: Random) -> Trajectory | None:
-    """One successful exploration: reads and writes really made; None when the drawn wishes turn out infeasible."""
+    """One successful exploration with real calls; None when the wishes are infeasible or depend on their order."""
     drawn = sample_wishes(base, rng)
     if drawn is None:
         return None
@@ -224,6 +225,9 @@ def explore(domain: Domain, base: Database, database_id: str, seed: int, rng: Ra
             return None
         messages.append(Message(role="assistant", tool_calls=(call,)))
         messages.append(Message(role="tool", content=result.content, tool_call_id=call.id))
+    # Criteria hold in any order: not two new home addresses, no purchase with money that the other wish pays back.
+    if order_findings(domain, base, environment.writes, "strict"):
+        return None
     identity = content_id("task", [database_id, [call.model_dump() for m in messages for call in m.tool_calls]])
     return Trajectory(
         trajectory_id=trajectory_id(identity, MADE_BY, 0, seed),
