@@ -40,8 +40,8 @@ def cluster(name: str, pattern: str, size: int) -> FailureCluster:
     )
 
 
-def config(n: int, plain_share: float = 0.0) -> InjectionConfig:
-    return InjectionConfig(tasks_per_round=n, plain_share=plain_share, sources_per_task=1.5)
+def config(n: int, plain_share: float = 0.0, floor: float = 0.0) -> InjectionConfig:
+    return InjectionConfig(tasks_per_round=n, plain_share=plain_share, pattern_floor=floor, sources_per_task=1.5)
 
 
 def test_patterns_are_wanted_in_proportion_to_the_sizes_of_their_clusters():
@@ -55,6 +55,12 @@ def test_a_cluster_without_a_known_pattern_is_spread_over_all_of_them():
     plan = plan_patterns("clusters", [cluster("x", "other", 8)], PATTERNS, "none", config(40))
     assert plan.counts == dict.fromkeys(PATTERNS, 10)
     assert plan.clusters["mixed_items"] == {"x": 2}
+
+
+def test_a_pattern_that_nothing_failed_at_keeps_the_floor():
+    plan = plan_patterns("clusters", [cluster("a", "wrong_order", 7)], PATTERNS, "none", config(100, 0.2, 0.05))
+    assert plan.counts == {"none": 20, "wrong_order": 65, "wrong_variant": 5, "mixed_items": 5, "ended_early": 5}
+    assert set(plan.clusters) == {"wrong_order"}  # what the floor adds was asked for by no cluster
 
 
 def test_the_plain_share_is_kept_and_the_numbers_add_up():
