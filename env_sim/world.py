@@ -7,7 +7,6 @@ Knows no domain: tables, tools and rules come from the domain's subclass.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -160,8 +159,7 @@ class Environment:
             return ToolResult(f"Error: {_dispatch_clash(arguments) or error}", True)
         if found.writes:
             # The tool has accepted them, so they need no check; the caller may change them later, so they are copied.
-            kept = {key: value if type(value) is str else deepcopy(value) for key, value in arguments.items()}
-            self.writes.append(Action.model_construct(name=name, arguments=kept))
+            self.writes.append(Action.model_construct(name=name, arguments=_json_copy(arguments)))
         return ToolResult(content)
 
     def record(self, table: str, key: str) -> JsonRecord | None:
@@ -243,6 +241,15 @@ class Environment:
             (table, dict(sorted({**self.base.canonical_fragments(table), **changed.get(table, {})}.items())))
             for table in sorted(self.base.tables)
         )
+
+
+def _json_copy(value: Any) -> Any:
+    """A deep copy of JSON values, several times faster than `copy.deepcopy`."""
+    if type(value) is dict:
+        return {key: _json_copy(inner) for key, inner in value.items()}
+    if type(value) is list:
+        return [_json_copy(inner) for inner in value]
+    return value
 
 
 @cache

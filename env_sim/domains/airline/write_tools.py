@@ -205,7 +205,7 @@ class WriteTools(ReadTools):
         user = self.user(reservation["user_id"])
         price = _BAG_FEE * max(0, nonfree_baggages - reservation["nonfree_baggages"])
         self.check_bags(total_baggages, nonfree_baggages)
-        history = reservation["payment_history"] + self.charge(user, payment_id, price)
+        history = self.charge(user, payment_id, price, reservation["payment_history"])
         return self.change_reservation(
             reservation, payment_history=history, total_baggages=total_baggages, nonfree_baggages=nonfree_baggages
         )
@@ -213,8 +213,8 @@ class WriteTools(ReadTools):
     def check_bags(self, total_baggages: Any, nonfree_baggages: Any) -> None:
         """Refuse numbers that tau2 accepts: never, here."""
 
-    def charge(self, user: JsonRecord, payment_id: str, price: Any) -> list[JsonRecord]:
-        """Take money for a change, or give it back; the entry that the history gets, if any.
+    def charge(self, user: JsonRecord, payment_id: str, price: Any, history: list[JsonRecord]) -> list[JsonRecord]:
+        """Take money for a change, or give it back; the history after that.
 
         Raises:
             ToolRefusal: When the method can't pay.
@@ -230,7 +230,7 @@ class WriteTools(ReadTools):
             if methods[payment_id]["amount"] < price:
                 raise ToolRefusal("Gift card balance is not enough")
             self.change_balance(user["user_id"], payment_id, -price)
-        return [arguments.payment(payment_id, price)] if price != 0 else []
+        return [*history, arguments.payment(payment_id, price)] if price != 0 else history
 
     @tool(TOOLKIT, writes=True)
     def update_reservation_flights(self, reservation_id: str, cabin: str, flights: list[Any], payment_id: str) -> str:
@@ -248,7 +248,7 @@ class WriteTools(ReadTools):
         ]
         self.check_segments(segments, cabin)
         price = (total(segments) - total(reservation["flights"])) * n_passengers
-        history = reservation["payment_history"] + self.charge(user, payment_id, price)
+        history = self.charge(user, payment_id, price, reservation["payment_history"])
         self.move_seats(reservation, segments, cabin)
         return self.change_reservation(reservation, payment_history=history, flights=segments, cabin=cabin)
 
