@@ -42,17 +42,24 @@ def write_tasks(
 ) -> list[tuple[Trajectory, Task]]:
     """Turn sources into tasks until each pattern has its number or the sources end; one task per source at most.
 
-    Each source goes to the pattern that lacks most among those that it allows, so rare preconditions are not wasted.
+    By a draw in proportion to its share a source is offered to the plain pattern alone, else to the difficult ones, of
+    which it goes to the one that lacks most: rare preconditions are not wasted, and plain tasks are what explorations
+    are, not what the difficult patterns left over.
     """
     domain, kit = load_domain(domain_name), load_task_kit(domain_name)
     missing = Counter({pattern: n for pattern, n in wanted.items() if n > 0})
+    plain = kit.patterns[0].name
+    plain_share = missing[plain] / max(1, missing.total())
     clusters = cluster_of_pattern or {}
     made: list[tuple[Trajectory, Task]] = []
     for number, source in enumerate(sources):
         if not missing:
             break
+        offered = sorted(missing.keys() - {plain}, key=lambda name: (-missing[name] / wanted[name], name))
+        if plain in missing and (not offered or Random(f"plain:{seed}:{number}").random() < plain_share):
+            offered = [plain]
         base = domain.open_database(databases[source.database_id])
-        for pattern in sorted(missing, key=lambda name: (-missing[name] / wanted[name], name)):
+        for pattern in offered:
             rng = Random(f"write:{seed}:{number}:{pattern}")
             task = kit.write_task(source, base, pattern, rng, clusters.get(pattern))
             if task is not None:

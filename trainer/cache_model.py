@@ -1,8 +1,10 @@
 """Incremental forward pass with a key/value cache, for the engine: no autograd, fused and pre-transposed weights.
 
-Same numbers as `model.forward_hidden` up to rounding (tested). One call appends a chunk of tokens to some slots; a
-chunk of one token for all slots is a decoding step.
+Same numbers as `model.forward_hidden` up to rounding (tested). A decoding step appends one token to every slot; other
+calls append chunks of any lengths to some slots. Tokens are packed, never padded: only attention knows of slots.
 """
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +14,9 @@ from trainer.config import PolicyConfig
 from trainer.model import EMBEDDING, FINAL_NORM, Weights, layer_weights, rms_norm, rope_tables, rotate
 
 MASKED = -1e30
+
+Mix = Callable[[int, torch.Tensor], torch.Tensor]
+"""(layer, queries [T, heads, head_dim]) -> attention's output [T, heads x head_dim]."""
 
 
 class CacheModel:
@@ -32,75 +37,75 @@ class CacheModel:
         # torch.zeros touches all 200 MB at once (0.3 s a call) where calloc hands out pages as they are used.
         self.keys, self.values = (torch.from_numpy(np.zeros(shape, np.float32)) for _ in range(2))
 
-    def keep(self, slots: torch.Tensor) -> None:
-        """Shrink to these slots, in this order: the last long episodes shouldn't pay for empty ones."""
-        self.keys, self.values = self.keys[:, slots].contiguous(), self.values[:, slots].contiguous()
+    def keep(self, slots: torch.Tensor, n_tokens: int) -> None:
+        """Shrink to these slots, in this order, and what they hold in their first n_tokens positions."""
         self.n_slots = len(slots)
+        for cache in (*self.keys, *self.values):
+            cache[: self.n_slots, :, :n_tokens] = cache[slots, :, :n_tokens]
+        self.keys, self.values = self.keys[:, : self.n_slots], self.values[:, : self.n_slots]
 
     def decode(self, ids_B: torch.Tensor, positions_B: torch.Tensor) -> torch.Tensor:
         """Append one token to every slot; returns logits [n_slots, vocab].
 
         An idle slot may pass any token at its next position: what it writes there is overwritten when it goes on.
         """
-        slots = torch.arange(self.n_slots)
-        hidden = self._forward(slots, ids_B[:, None], positions_B[:, None], None)
-        return F.linear(hidden[:, 0], self.embedding)
+        longest = int(positions_B.max()) + 1
+        hidden_from = torch.arange(longest) > positions_B[:, None]
+        bias_BL = torch.zeros(hidden_from.shape).masked_fill_(hidden_from, MASKED)
+        hidden = self._forward(
+            ids_B, torch.arange(self.n_slots), positions_B, lambda layer, q: self._attend_all(layer, q, bias_BL)
+        )
+        return F.linear(hidden, self.embedding)
 
-    def append(
-        self, slots_N: torch.Tensor, ids_NC: torch.Tensor, starts_N: torch.Tensor, lengths_N: torch.Tensor
-    ) -> torch.Tensor:
-        """Append right-padded chunks to some slots; returns logits [N, vocab] after each chunk's last token."""
-        offsets = torch.arange(ids_NC.shape[1])
-        positions_NC = starts_N[:, None] + offsets
-        valid_NC = offsets < lengths_N[:, None]
-        positions_NC = torch.where(valid_NC, positions_NC, starts_N[:, None])
-        hidden = self._forward(slots_N, ids_NC, positions_NC, valid_NC)
-        return F.linear(hidden[torch.arange(len(slots_N)), lengths_N - 1], self.embedding)
+    def append(self, slots: Sequence[int], chunks: Sequence[Sequence[int]], starts: Sequence[int]) -> torch.Tensor:
+        """Append a chunk to each of some slots at its start position; returns logits [N, vocab] after the chunks."""
+        lengths = [len(chunk) for chunk in chunks]
+        ids_T = torch.tensor([token for chunk in chunks for token in chunk])
+        slots_T = torch.repeat_interleave(torch.tensor(slots), torch.tensor(lengths))
+        positions_T = torch.cat([torch.arange(start, start + n) for start, n in zip(starts, lengths, strict=True)])
+        ends = np.cumsum(lengths).tolist()
+        parts = [
+            (slot, end - n, end, torch.ones(n, start + n, dtype=torch.bool).tril_(start))
+            for slot, n, start, end in zip(slots, lengths, starts, ends, strict=True)
+        ]
+        hidden = self._forward(ids_T, slots_T, positions_T, lambda layer, q: self._attend_each(layer, q, parts))
+        return F.linear(hidden[torch.tensor(ends) - 1], self.embedding)
 
-    def _forward(
-        self, slots: torch.Tensor, ids_NC: torch.Tensor, positions_NC: torch.Tensor, valid_NC: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Hidden states [N, C, hidden]; with valid_NC None all tokens count and `slots` are all slots in order."""
-        longest = int(positions_NC.max()) + 1
-        visible = torch.arange(longest) <= positions_NC[..., None]
-        bias = torch.zeros(visible.shape).masked_fill_(~visible, MASKED)
-        rope = (self.cos[positions_NC].unsqueeze(2), self.sin[positions_NC].unsqueeze(2))
-        x = F.embedding(ids_NC, self.embedding)
+    def _forward(self, ids_T: torch.Tensor, slots_T: torch.Tensor, positions_T: torch.Tensor, mix: Mix) -> torch.Tensor:
+        """Hidden states [T, hidden] of packed tokens, each at its place of its slot; their keys and values stay."""
+        config = self.config
+        sizes = [config.n_heads, config.n_kv_heads, config.n_kv_heads]
+        rope = (self.cos[positions_T].unsqueeze(1), self.sin[positions_T].unsqueeze(1))
+        x = F.embedding(ids_T, self.embedding)
         for layer, block in enumerate(self.blocks):
-            x = x + self._attend(layer, x, block, slots, positions_NC, valid_NC, bias, rope, longest)
+            qkv = torch.addmm(block["qkv_bias"], rms_norm(x, block["input_norm"]), block["qkv"])
+            q, k, v = qkv.view(len(x), -1, config.head_dim).split(sizes, 1)
+            q, k = rotate(rms_norm(q, block["q_norm"]), *rope), rotate(rms_norm(k, block["k_norm"]), *rope)
+            self.keys[layer][slots_T, :, positions_T] = k
+            self.values[layer][slots_T, :, positions_T] = v
+            x = torch.addmm(x, mix(layer, q), block["out"])
             gate, up = (rms_norm(x, block["mlp_norm"]) @ block["gate_up"]).chunk(2, -1)
-            x = x + (F.silu(gate) * up) @ block["down"]
+            x = torch.addmm(x, F.silu(gate).mul_(up), block["down"])
         return rms_norm(x, self.final_norm)
 
-    def _attend(
-        self,
-        layer: int,
-        x: torch.Tensor,
-        block: dict[str, torch.Tensor],
-        slots: torch.Tensor,
-        positions_NC: torch.Tensor,
-        valid_NC: torch.Tensor | None,
-        bias_NCL: torch.Tensor,
-        rope: tuple[torch.Tensor, torch.Tensor],
-        longest: int,
+    def _attend_all(self, layer: int, q: torch.Tensor, bias_BL: torch.Tensor) -> torch.Tensor:
+        """One query per slot, all slots in one product over the longest of them."""
+        config, longest = self.config, bias_BL.shape[1]
+        keys, values = self.keys[layer][:, :, :longest], self.values[layer][:, :, :longest]
+        q = q.view(len(q), config.n_kv_heads, -1, config.head_dim) * config.head_dim**-0.5
+        scores = torch.matmul(q, keys.mT).add_(bias_BL[:, None, None])
+        return torch.matmul(scores.softmax(-1), values).view(len(q), -1)
+
+    def _attend_each(
+        self, layer: int, q: torch.Tensor, parts: Sequence[tuple[int, int, int, torch.Tensor]]
     ) -> torch.Tensor:
-        config = self.config
-        n, c = x.shape[:2]
-        n_kv, per_kv = config.n_kv_heads, config.n_heads // config.n_kv_heads
-        qkv = rms_norm(x, block["input_norm"]) @ block["qkv"] + block["qkv_bias"]
-        q, k, v = qkv.view(n, c, -1, config.head_dim).split([config.n_heads, n_kv, n_kv], 2)
-        q, k = rotate(rms_norm(q, block["q_norm"]), *rope), rotate(rms_norm(k, block["k_norm"]), *rope)
-        keys, values = self.keys[layer], self.values[layer]
-        if valid_NC is None:
-            keys[slots, :, positions_NC[:, 0]] = k[:, 0]
-            values[slots, :, positions_NC[:, 0]] = v[:, 0]
-            keys, values = keys[:, :, :longest], values[:, :, :longest]
-        else:
-            owner = slots[:, None].expand(n, c)[valid_NC]
-            keys[owner, :, positions_NC[valid_NC]] = k[valid_NC]
-            values[owner, :, positions_NC[valid_NC]] = v[valid_NC]
-            keys, values = keys[:, :, :longest][slots], values[:, :, :longest][slots]
-        q = q.view(n, c, n_kv, per_kv, config.head_dim).permute(0, 2, 3, 1, 4).reshape(n, n_kv, per_kv * c, -1)
-        scores = torch.matmul(q * config.head_dim**-0.5, keys.mT) + bias_NCL.repeat(1, per_kv, 1)[:, None]
-        mixed = torch.matmul(scores.softmax(-1), values).view(n, n_kv, per_kv, c, config.head_dim)
-        return mixed.permute(0, 3, 1, 2, 4).reshape(n, c, -1) @ block["out"]
+        """Slot after slot over just what it holds: one padded product cost four times as much, most of it copies."""
+        mixed = torch.empty_like(q)
+        for slot, begin, end, visible in parts:
+            keys, values = (cache[layer, slot, None, :, : visible.shape[1]] for cache in (self.keys, self.values))
+            shared = self.config.n_heads != self.config.n_kv_heads
+            found = F.scaled_dot_product_attention(
+                q[None, begin:end].transpose(1, 2), keys, values, attn_mask=visible, enable_gqa=shared
+            )
+            mixed[begin:end] = found[0].transpose(0, 1)
+        return mixed.view(len(q), -1)

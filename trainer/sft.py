@@ -202,8 +202,7 @@ def _optimise(
     totals = torch.zeros(N_SUMS)
     for indices in micro_batches([len(row.token_ids) for row in rows], MICRO_BATCH_TOKENS):
         ids_BT, mask_BT = (torch.from_numpy(a) for a in pad_rows([rows[i] for i in indices]))
-        with torch.autocast("cpu", torch.bfloat16, enabled=job.sft.bf16):
-            logits, targets = masked_logits(block.weights, job.policy, ids_BT, mask_BT)
+        logits, targets = masked_logits(block.weights, job.policy, ids_BT, mask_BT)
         loss = F.cross_entropy(logits, targets, reduction="sum")
         loss.backward()
         n_correct = (logits.detach().argmax(-1) == targets).sum()
@@ -212,7 +211,7 @@ def _optimise(
     worker.reducer.sum_(vector)
     loss_sum, n_right, n_tokens = vector[-N_SUMS:].tolist()
     if not math.isfinite(loss_sum):
-        raise TrainerError(f"sft: expected a finite loss, got {loss_sum}; lower learning_rate or set bf16=False")
+        raise TrainerError(f"sft: expected a finite loss, got {loss_sum}; lower learning_rate")
     torch.div(vector[:-N_SUMS], n_tokens, out=block.grads)
     block.clip_gradients(job.sft.clip_norm)
     optimiser.step(rate)

@@ -8,8 +8,9 @@ function `(Worker, payload) -> result`. With one process everything runs in the 
 
 import logging
 import multiprocessing as mp
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -26,6 +27,12 @@ R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
+ALLOCATOR = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
+    ":glibc.malloc.top_pad=67108864"
+}
+"""Environment of the workers: freed memory stays theirs, in large pages. Tensors of some megabytes otherwise go back to
+the system and come again page by page, which was half of the time of a training step; other systems ignore it."""
 REDUCE_TIMEOUT_S = 600.0
 """Longest wait for the slower process at one reduction."""
 
@@ -87,6 +94,18 @@ class Worker:
 
 
 @contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Hold environment variables for processes that start meanwhile; what the user has set stays."""
+    added = {key: value for key, value in changes.items() if key not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for key in added:
+            del os.environ[key]
+
+
+@contextmanager
 def one_thread() -> Iterator[None]:
     """Hold torch at one thread: two OpenMP threads on a shared machine are slower than one."""
     before = torch.get_num_threads()
@@ -135,7 +154,8 @@ class WorkerPool:
             ours, theirs = context.Pipe()
             args = (theirs, rank, n_processes, shared, reduce_size, barrier)
             process = context.Process(target=_serve, args=args, daemon=True, name=f"trainer-{rank}")
-            process.start()
+            with _environment(ALLOCATOR):
+                process.start()
             theirs.close()
             self._processes.append(process)
             self._connections.append(ours)

@@ -35,6 +35,19 @@ def test_every_pattern_gets_its_share():
     assert abs(sum(made.values()) - 96) <= 1
 
 
+def test_plain_tasks_are_what_explorations_are_whatever_else_is_wanted():
+    """Once the rare patterns took every swap first: of 120 plain tasks 47 were transfers and none a swap."""
+
+    def swaps_and_transfers(plain_share):
+        made = make_tasks("retail", [database_row()], standard_mix("retail", plain_share), 240, 3)
+        plain = [task for task in made if task.pattern == "none"]
+        swaps = sum("new_item_ids" in write.arguments for task in plain for write in task.criteria.writes)
+        return swaps / len(plain), sum(task.criteria.transfer for task in plain) / len(plain)
+
+    mixed, alone = swaps_and_transfers(0.25), swaps_and_transfers(1.0)
+    assert abs(mixed[0] - alone[0]) < 0.15 and abs(mixed[1] - alone[1]) < 0.15, (mixed, alone)
+
+
 def test_counts_add_up_exactly():
     counts = pattern_counts({"a": 1, "b": 1, "c": 1}, 100)
     assert sum(counts.values()) == 100 and max(counts.values()) - min(counts.values()) <= 1

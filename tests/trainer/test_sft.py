@@ -50,9 +50,9 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_two_processes_train_like_one_on_the_same_batches() -> None:
     """With all rows in each step, the summed gradient is the same but for rounding."""
     heard: list[TrainStep] = []
-    config = SftConfig(n_steps=4, tokens_per_step=1000, warmup_steps=1, bf16=False)
+    config = SftConfig(n_steps=4, tokens_per_step=1000, warmup_steps=1)
     two = train_sft(copy_rows(200, 0), POLICY, config, NO_WARMUP, TOKENIZER, 0, heard.append)
-    one = train(n_steps=4, tokens_per_step=1000, warmup_steps=1, bf16=False)
+    one = train(n_steps=4, tokens_per_step=1000, warmup_steps=1)
     assert heard == two.metrics
     assert [m.n_tokens for m in two.metrics] == [m.n_tokens for m in one.metrics] == [400] * 4
     assert [m.loss for m in two.metrics] == pytest.approx([m.loss for m in one.metrics], abs=0.02)
