@@ -95,8 +95,8 @@ class SamplingConfig(TrainerConfig):
 
     temperature: float = Field(default=1.0, ge=0, le=5)
     """Divides the logits; 0 is greedy."""
-    slots: int = Field(default=96, ge=1, le=4096)
-    """Episodes in flight per process."""
+    slots: int = Field(default=256, ge=1, le=4096)
+    """Episodes in flight per process: begun together they grow together, so a step pays for few empty positions."""
     max_message_tokens: int = Field(default=48, ge=1)
     """A message of the policy is cut here; a written turn is 10-20 tokens."""
     max_context_tokens: int = Field(default=512, ge=16)
@@ -118,9 +118,8 @@ class GrpoConfig(TrainerConfig):
     """Optimizer steps per rollout batch, each on its own share of the groups."""
     learning_rate: float = Field(default=8e-4, gt=0, le=1)
     """Adam, falling linearly to zero over n_steps (3e-4 lifts half as much in the same time)."""
-    optimiser: Literal["adam", "muon", "momentum"] = "adam"
-    """`muon`: Muon on the projection matrices, Adam on the rest, as in SFT; `momentum`: steps of a fixed length along
-    the averaged gradient, the learning rate being that length as a share of the norm of the weights."""
+    optimiser: Literal["adam", "muon"] = "adam"
+    """`muon`: Muon on the projection matrices, Adam on the rest, as in SFT."""
     warmup_steps: int = Field(default=2, ge=0)
     """Steps over which the learning rate rises: Adam's first step has full size in every weight whatever the gradient,
     and moved the policy by 0.05 nats per token at once."""
@@ -149,8 +148,8 @@ class GrpoConfig(TrainerConfig):
     """A step with fewer groups with spread does not update (its rollouts are still reported)."""
     max_idle_steps: int = Field(default=3, ge=1)
     """So many steps in a row without an update end the training with ZeroVarianceError."""
-    slots: int = Field(default=96, ge=1)
-    """Episodes in flight per process."""
+    slots: int = Field(default=256, ge=1)
+    """Episodes in flight per process: all of a step's at once."""
     max_message_tokens: int = Field(default=48, ge=1)
     """A message is cut here."""
     max_context_tokens: int = Field(default=420, ge=16)

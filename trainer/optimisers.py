@@ -1,4 +1,4 @@
-"""One flat block of parameters, and the optimizers that step it: Muon with Adam, Adam alone, normalised momentum.
+"""One flat block of parameters, and the two optimizers that step it: Muon with Adam, and Adam alone.
 
 Flat, so that averaging gradients between processes, clipping and Adam are one vector operation each, and Muon sees all
 matrices of a shape as one stack. Not covered: sharding, checkpointing of optimizer state, weight decay.
@@ -105,28 +105,6 @@ def orthogonalise(stack: torch.Tensor) -> torch.Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.mT if tall else x
-
-
-class NormalisedMomentum:
-    """Steps of a fixed length along the averaged gradient: a direction moves by its share of the gradient.
-
-    Muon and Adam bring every direction to the same size, those that hold nothing but sampling noise too; a policy
-    gradient is mostly such directions. Source: arXiv 2002.03305, algorithm 1 (normalised SGD with momentum).
-    """
-
-    def __init__(self, block: ParameterBlock) -> None:
-        """Start with zero momentum; the length of a step is in units of the norm of the weights as they are now."""
-        self.values, self.grads = block.values, block.grads
-        self.momentum = torch.zeros_like(self.grads)
-        self.norm = float(self.values.detach().norm())
-
-    @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """One update from the block's gradients; moves the weights by learning_rate x their first norm."""
-        self.momentum.lerp_(self.grads, 1 - BETAS[0])
-        length = float(self.momentum.norm())
-        if length > 0:
-            self.values.sub_(self.momentum, alpha=learning_rate * self.norm / length)
 
 
 class MuonAdam:

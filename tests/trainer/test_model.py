@@ -9,7 +9,7 @@ from tests.trainer.toy_world import tiny_policy
 from trainer.config import PolicyConfig, WarmupConfig
 from trainer.initialise import initial_weights
 from trainer.model import EMBEDDING, layer_weights, masked_logits, parameter_shapes, rms_norm, rope_tables, rotate
-from trainer.optimisers import Adam, NormalisedMomentum, ParameterBlock, orthogonalise
+from trainer.optimisers import Adam, ParameterBlock, orthogonalise
 from trainer.rows import micro_batches, pad_rows, plan_steps
 from trainer.warmup import copy_rows
 
@@ -94,32 +94,6 @@ def test_orthogonalise_brings_singular_values_near_one(shape: tuple[int, ...]) -
     found = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
     values = torch.linalg.svdvals(found)
     assert values.max() < 1.35 and values.median() > 0.6
-
-
-def test_normalised_momentum_steps_a_fixed_share_of_the_weights_along_the_averaged_gradient() -> None:
-    block = ParameterBlock(tiny_policy())
-    block.load(initial_weights(tiny_policy(), 0))
-    before, optimiser = block.values.detach().clone(), NormalisedMomentum(block)
-    first, second = torch.zeros_like(block.grads), torch.zeros_like(block.grads)
-    first[0], second[1] = 5.0, 0.01
-    block.grads.copy_(first)
-    optimiser.step(0.01)
-    moved = block.values.detach() - before
-    assert float(moved.norm() / before.norm()) == pytest.approx(0.01, rel=1e-4)
-    assert moved[0] < 0 and int(moved.count_nonzero()) == 1
-    block.grads.copy_(second)
-    optimiser.step(0.01)
-    again = block.values.detach() - before - moved
-    # 0.9 x 0.5 of the first gradient is left beside 0.1 x 0.01 of the second: directions keep their shares.
-    assert float(again[1] / again[0]) == pytest.approx(0.1 * 0.01 / (0.9 * 0.1 * 5.0), rel=1e-2)
-
-
-def test_a_step_without_any_gradient_leaves_the_weights() -> None:
-    block = ParameterBlock(tiny_policy())
-    block.load(initial_weights(tiny_policy(), 0))
-    before, optimiser = block.values.detach().clone(), NormalisedMomentum(block)
-    optimiser.step(0.01)
-    assert torch.equal(before, block.values.detach())
 
 
 def test_gradients_are_clipped_to_the_norm() -> None:
