@@ -9,7 +9,7 @@ of one round at the same instant are found when the round is read, not refused w
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -186,6 +186,17 @@ class Warehouse:
         if snapshot is None or not wanted:
             return schema.empty_table()
         return pa.concat_tables([snapshot.rows(schema.names, equal(ROUND, key)) for key in wanted])
+
+    def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
+        """Some columns of the rows in which each column of `where` holds one of its texts; gates are not asked.
+
+        Raises:
+            UnknownTableError, CorruptTableError: As `read` does.
+        """
+        spec = table_spec(table)
+        if (snapshot := self._snapshot(spec)) is None:
+            return pa.schema([spec.schema.field(name) for name in columns]).empty_table()
+        return snapshot.rows(columns, " AND ".join(one_of(name, values) for name, values in where.items()) or "true")
 
     def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
         """All rounds of a table for Polars, filters and projections pushed down; gates are not asked."""
