@@ -23,7 +23,10 @@ SHOWN_ROWS = 5
 LINE = 100
 """Characters of a row's own words."""
 
-WIDTH, MARGIN, LINE_HEIGHT, GAP = 980, 16, 18, 22
+ID = 26
+"""Characters of an id; the longest of ours is a training group's."""
+
+WIDTH, MARGIN, LINE_HEIGHT, GAP = 1060, 16, 18, 22
 """Of the picture, pixels."""
 
 
@@ -32,7 +35,7 @@ def text(found: Trace, n_rows: int = SHOWN_ROWS) -> str:
     lines = [f"trace of {found.id}"]
     for step in found.steps:
         lines.append(_headline(step))
-        lines += [f"    {row.round:<10} {row.id:<22} {_one_line(row.text)}" for row in step.rows[:n_rows]]
+        lines += [f"    {row.round:<10} {row.id:<{ID}} {_one_line(row.text)}" for row in step.rows[:n_rows]]
         lines += [f"    ... and {len(step.rows) - n_rows} more"] if len(step.rows) > n_rows else []
     return "\n".join(lines) + "\n"
 
@@ -94,17 +97,25 @@ def _row(row: TraceRow, y: int, is_start: bool) -> str:
     colour = "#b91c1c" if is_start else "#0f172a"
     return (
         _words(MARGIN + 12, y, row.round, colour="#64748b")
-        + _words(MARGIN + 90, y, row.id, colour=colour, weight=600 if is_start else 400)
-        + _words(MARGIN + 258, y, _one_line(row.text))
+        + _words(MARGIN + 90, y, row.id[:ID], colour=colour, font="ui-monospace, monospace")
+        + _words(MARGIN + 292, y, _one_line(row.text))
     )
 
 
 def _words(
-    x: int, y: int, words: str, *, size: int = 13, weight: int = 400, colour: str = "#0f172a", anchor: str = "start"
+    x: int,
+    y: int,
+    words: str,
+    *,
+    size: int = 13,
+    weight: int = 400,
+    colour: str = "#0f172a",
+    anchor: str = "start",
+    font: str = "inherit",
 ) -> str:
     return (
-        f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" fill="{colour}" text-anchor="{anchor}">'
-        f"{html.escape(words)}</text>\n"
+        f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" font-family="{font}" fill="{colour}" '
+        f'text-anchor="{anchor}">{html.escape(words)}</text>\n'
     )
 
 
