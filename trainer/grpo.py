@@ -127,7 +127,7 @@ def train_grpo(
             stats, kept, problem = _learn(pool, config, episodes, seed, step)
             idle = 0 if kept else idle + 1
             if idle >= config.max_idle_steps and problem is not None:
-                raise problem
+                raise ZeroVarianceError(f"grpo[{policy}]: {idle} steps in a row had no update; {problem}") from problem
             now = time.perf_counter()
             metrics = _metrics(policy, step, config, episodes, stats, kept, now - begin)
             yield GrpoStep(metrics, finished, _weights(pool), middle - begin, now - middle, found)

@@ -130,7 +130,7 @@ def test_two_processes_learn_what_one_learns_and_the_kl_anchor_holds() -> None:
 
 def test_steps_without_spread_are_reported_and_then_end_the_training() -> None:
     seen = []
-    with pytest.raises(ZeroVarianceError):
+    with pytest.raises(ZeroVarianceError, match=r"grpo\[rl\]: 2 steps in a row had no update.*draw harder tasks"):
         for step in train_grpo(
             initial_weights(POLICY, 0), POLICY, make_config(max_idle_steps=2), SameReward, draw, END, 0, score=toy_view
         ):
