@@ -165,6 +165,39 @@ MEANINGS: dict[str, str] = {
 }
 """Meaning of every column that has no docstring in its record."""
 
+TABLE_MEANINGS: dict[str, str] = {
+    "train_databases": "Generated databases that demonstrations, explorations and training tasks use.",
+    "validation_databases": "Generated databases of the validation tasks.",
+    "test_databases": "Generated databases of the test tasks.",
+    "validation_tasks": "Tasks on which failures are looked for.",
+    "test_tasks": "Tasks on which Pass^k is measured.",
+    "sft_tasks": "Mostly easy tasks that the expert demonstrates.",
+    "injected_tasks": "Tasks with a failure pattern written into their wording, before they are replayed.",
+    "sft_trajectories": "The expert's demonstrations.",
+    "source_trajectories": "What the explorer really did in the training databases.",
+    "validation_rollouts": "Episodes of the policy under test on the validation tasks.",
+    "baseline_test_rollouts": "Episodes of the untrained and the SFT policy on the test tasks.",
+    "test_rollouts": "Episodes of the round's RL policy on the test tasks.",
+    "rl_rollouts": "Every training episode with group, advantage and reward parts.",
+    "judge_explanations": "What went wrong in each failed validation episode.",
+    "failure_clusters": "The explanations grouped by cause.",
+    "executable_tasks": "Injected tasks with verdict and reason, rejected ones too.",
+    "task_pool": "Accepted tasks of all rounds so far: what a round trains on.",
+    "base_checkpoint": "The untrained policy.",
+    "sft_checkpoint": "The policy after SFT.",
+    "rl_checkpoint": "The policy after the round's GRPO.",
+    "round_policy": "The checkpoint under test in the round.",
+    "sft_metrics": "One row per SFT step.",
+    "rl_metrics": "One row per GRPO step: reward, success, KL, entropy, groups dropped.",
+    "baseline_test_outcomes": "Successes per test task of the untrained and the SFT policy.",
+    "test_outcomes": "Successes per test task of the round's RL policy.",
+    "validation_outcomes": "Successes per validation task of the policy under test.",
+    "pass_hat_k_report": "Pass^k with intervals of every policy so far.",
+    "reward_ablation_report": "Pass^k of policies trained from one pool with other rewards.",
+    "gate_results": "The newest verdict of every gate on every round of every table.",
+}
+"""What a table is for, in one line."""
+
 CHECK_COLUMNS = (
     pa.field("checked_version", pa.int64(), nullable=False),
     pa.field("checked_fingerprint", pa.string(), nullable=False),
@@ -196,6 +229,11 @@ class TableSpec:
     """Columns that the store fills."""
     version: int = 1
     """Schema version, raised with every change of a stored column."""
+
+    @property
+    def meaning(self) -> str:
+        """What the table is for, in one line."""
+        return TABLE_MEANINGS[self.name]
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:

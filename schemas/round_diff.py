@@ -5,7 +5,6 @@ between; sizes are failures on the same validation tasks and trials, so they com
 """
 
 import argparse
-import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TextIO
 
-from schemas.errors import ConfigError, FaultlineError, UnknownRoundError, WarehouseError
+from schemas.errors import ConfigError, UnknownRoundError
 from schemas.ids import round_key, round_number
 from schemas.store import Warehouse
+from schemas.terminal import add_warehouse, existing_warehouse, exit_code
 
 __all__ = ["ClusterChange", "PatternChange", "ResultChange", "RoundDiff", "diff", "main", "text"]
 
@@ -177,16 +177,13 @@ def main(arguments: Sequence[str], out: TextIO = sys.stdout, err: TextIO = sys.s
     parser = argparse.ArgumentParser("python -m schemas.round_diff", description="What changed between two rounds.")
     parser.add_argument("before", help="earlier round, e.g. round-001")
     parser.add_argument("after", help="later round")
-    parser.add_argument("--warehouse", default=os.environ.get("FAULTLINE_WAREHOUSE", "warehouse"), help="folder or URI")
+    add_warehouse(parser)
     options = parser.parse_args(arguments)
-    try:
-        if "://" not in options.warehouse and not os.path.isdir(options.warehouse):
-            raise WarehouseError(f"warehouse[{options.warehouse}]: expected a folder, got none; pass --warehouse")
-        out.write(text(diff(Warehouse.open(options.warehouse), options.before, options.after)))
-    except FaultlineError as error:
-        err.write(f"{error}\n")
-        return 2
-    return 0
+
+    def show() -> None:
+        out.write(text(diff(existing_warehouse(options.warehouse), options.before, options.after)))
+
+    return exit_code(show, err)
 
 
 if __name__ == "__main__":

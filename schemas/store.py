@@ -10,10 +10,10 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
-import duckdb
+import lance
 import polars as pl
 import pyarrow as pa
 
@@ -30,6 +30,7 @@ from schemas.ids import content_id, round_number
 from schemas.lance_table import LanceTable, Snapshot, equal, one_of
 from schemas.locks import exclusive
 from schemas.records import BOOTSTRAP, GateResult, Record
+from schemas.sql import answer
 from schemas.verdicts import VERDICT_COLUMNS, Verdict, fingerprints, objection
 
 __all__ = ["Warehouse"]
@@ -40,27 +41,6 @@ MAX_GATE_FRAGMENTS = 64
 """Every verdict is a fragment of its own; beyond this the table of verdicts is compacted, or scans slow down."""
 
 _CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-_SQL_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": False,
-    "python_enable_replacements": False,
-    "autoload_known_extensions": False,
-    "autoinstall_known_extensions": False,
-}
-"""No files, no network, no peeking at Python variables from SQL."""
-
-_NESTED_FILTER = "nested references in pushdown filters"
-"""Lance takes no filter on a field inside a struct (`where reward.success < 1`); DuckDB filters such rows itself."""
-
-
-def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    try:
-        kinds = [statement.type for statement in connection.extract_statements(query)]
-    except duckdb.Error as error:
-        raise WarehouseError(f"sql: expected a query, got {error}; fix it") from error
-    if kinds != [duckdb.StatementType.SELECT]:
-        got = ", ".join(kind.name for kind in kinds) or "nothing"
-        raise WarehouseError(f"sql: expected one SELECT, got {got}; the warehouse is read-only from SQL")
 
 
 class Warehouse:
@@ -216,40 +196,33 @@ class Warehouse:
         snapshot = self._snapshot(table_spec(table))
         return snapshot.version if snapshot else 0
 
-    def sql(self, query: str) -> pa.Table:
-        """Answer one SELECT over all tables; it can't write, read files or reach the network. Gates are not asked.
+    def sql(self, query: str, *, as_of: str | Mapping[str, int] | None = None) -> pa.Table:
+        """Answer one SELECT over all tables and ready views; it can't write, read files or reach the network.
+
+        Gates are not asked. The views are declared in `schemas.views`.
+
+        Args:
+            query: The SELECT.
+            as_of: A round key: only rows of the bootstrap and of the rounds up to it. Or versions by table: those
+                tables as they were, the others as they are.
 
         Raises:
-            WarehouseError: When the query isn't one SELECT, or DuckDB refuses it.
+            WarehouseError: When the query isn't one SELECT, DuckDB refuses it, or a table has no such version.
+            UnknownTableError: When `as_of` names a table that isn't declared.
+            UnknownRoundError: When `as_of` is a round that no table holds.
         """
-        try:
-            return self._answer(query, filters_in_lance=True)
-        except (duckdb.Error, pa.ArrowException) as error:
-            if _NESTED_FILTER not in str(error):
-                raise WarehouseError(f"sql: expected a query that runs, got {error}; fix it") from error
-        try:
-            return self._answer(query, filters_in_lance=False)
-        except (duckdb.Error, pa.ArrowException) as error:
-            raise WarehouseError(f"sql: expected a query that runs, got {error}; fix it") from error
+        up_to = as_of if isinstance(as_of, str) else None
+        versions = {} if as_of is None or isinstance(as_of, str) else as_of
+        for table in versions:
+            table_spec(table)
+        if up_to is not None:
+            self._require_written(up_to)
 
-    def _answer(self, query: str, *, filters_in_lance: bool) -> pa.Table:
-        with duckdb.connect(":memory:", config=_SQL_SETTINGS) as connection:
-            _require_select(connection, query)
-            self._register_tables(connection, query)
-            if not filters_in_lance:
-                connection.execute("SET disabled_optimizers = 'filter_pushdown'")
-            connection.execute("SET lock_configuration = true")
-            return connection.sql(query).to_arrow_table()
+        def source(spec: TableSpec) -> lance.LanceDataset | pa.Table:
+            snapshot = self._snapshot(spec, versions.get(spec.name))
+            return snapshot.dataset if snapshot else spec.schema.empty_table()
 
-    def _register_tables(self, connection: duckdb.DuckDBPyConnection, query: str) -> None:
-        for name, spec in TABLES.items():
-            try:
-                snapshot = self._snapshot(spec)
-                connection.register(name, snapshot.dataset if snapshot else spec.schema.empty_table())
-            except CorruptTableError:
-                # A damaged table must not take down questions about the others.
-                if re.search(rf"\b{name}\b", query, re.IGNORECASE):
-                    raise
+        return answer(query, source, up_to)
 
     def checkpoint_dir(self, checkpoint_id: str) -> Path:
         """Folder of a checkpoint's files; made by whoever writes them.
@@ -284,6 +257,18 @@ class Warehouse:
                     f"{spec.name}[{key}]: expected a round that was written ({', '.join(known) or 'there is none'}), "
                     "got another; materialize it first"
                 )
+
+    def _require_written(self, key: str) -> None:
+        known: set[str] = set()
+        for spec in TABLES.values():
+            with suppress(CorruptTableError):
+                known.update(_rounds(self._snapshot(spec)))
+            if key in known:
+                return
+        raise UnknownRoundError(
+            f"sql[as of {key!r}]: expected a round that was written ({', '.join(sorted(known)) or 'there is none'}), "
+            "got another; give one of these, or TABLE=VERSION"
+        )
 
     def _fingerprints(self, spec: TableSpec, snapshot: Snapshot | None, rounds: Sequence[str]) -> dict[str, str]:
         if snapshot is None or ROUND_FINGERPRINT not in spec.schema.names:

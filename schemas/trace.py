@@ -6,15 +6,13 @@ judge wrote is data: one line of it, without control characters, escaped in the 
 
 import argparse
 import html
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from schemas.errors import WarehouseError
 from schemas.lineage import Trace, TraceRow, TraceStep, trace
-from schemas.store import Warehouse
+from schemas.terminal import add_warehouse, existing_warehouse, exit_code, put_file
 
 __all__ = ["main", "svg", "text"]
 
@@ -121,32 +119,20 @@ def _words(
 
 def main(arguments: Sequence[str], out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
     """Trace one id; returns the exit code: 0, or 2 when the warehouse refuses."""
-    parser = argparse.ArgumentParser(
-        prog="python -m schemas.trace", description="Follow a row along the loop, both ways."
-    )
+    parser = argparse.ArgumentParser("python -m schemas.trace", description="Follow a row along the loop, both ways.")
     parser.add_argument("id", help="of a task, trajectory, explanation or cluster")
-    parser.add_argument("--warehouse", default=os.environ.get("FAULTLINE_WAREHOUSE", "warehouse"), help="folder or URI")
     parser.add_argument("--rows", type=int, default=SHOWN_ROWS, help="rows shown of each step")
-    parser.add_argument("--picture", help="write the chain as this SVG file too")
+    parser.add_argument("--picture", metavar="FILE", help="write the chain as this SVG file too")
+    add_warehouse(parser)
     options = parser.parse_args(arguments)
-    try:
-        if "://" not in options.warehouse and not os.path.isdir(options.warehouse):
-            raise WarehouseError(f"warehouse[{options.warehouse}]: expected a folder, got none; pass --warehouse")
-        found = trace(Warehouse.open(options.warehouse), options.id)
-        out.write(text(found, options.rows))
-        if options.picture:
-            _write(Path(options.picture), svg(found, options.rows))
-    except WarehouseError as error:
-        err.write(f"{error}\n")
-        return 2
-    return 0
+    return exit_code(lambda: _show(options, out), err)
 
 
-def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise WarehouseError(f"trace[{path}]: expected to write the picture, got {error}; give another path") from error
+def _show(options: argparse.Namespace, out: TextIO) -> None:
+    found = trace(existing_warehouse(options.warehouse), options.id)
+    out.write(text(found, options.rows))
+    if options.picture:
+        put_file(Path(options.picture), svg(found, options.rows).encode())
 
 
 if __name__ == "__main__":

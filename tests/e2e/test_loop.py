@@ -2,7 +2,6 @@
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -19,15 +18,6 @@ from schemas.store import Warehouse
 from tests.fixtures.loop import scripted_definitions, scripted_runner
 
 ROUNDS = ("round-001", "round-002")
-
-
-@pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopRunner]:
-    with scripted_runner(tmp_path_factory.mktemp("loop")) as runner:
-        runner.run_bootstrap()
-        for key in ROUNDS:
-            runner.run_round(key)
-        yield runner
 
 
 def contents(warehouse: Warehouse) -> dict[str, object]:

@@ -143,3 +143,18 @@ def make() -> SimpleNamespace:
 def warehouse(tmp_path: Path) -> Warehouse:
     """An empty warehouse."""
     return Warehouse.open(tmp_path / "warehouse")
+
+
+@pytest.fixture
+def filled(warehouse: Warehouse, make: SimpleNamespace) -> Warehouse:
+    """A small warehouse: pool of two rounds, verdicts, outcomes, training episodes."""
+    first = [make.pool_task("t1"), make.pool_task("t2", pattern="changing_intent")]
+    warehouse.replace_round("task_pool", "round-001", first)
+    warehouse.replace_round("task_pool", "round-002", [*first, make.pool_task("t3", added_in="round-002")])
+    verdicts = [make.verdict("t1"), make.verdict("t2", reason="no-op"), make.verdict("t4", reason="no-op")]
+    warehouse.replace_round("executable_tasks", "round-001", verdicts)
+    outcomes = [make.outcome("t1", pattern="a", n_successes=1), make.outcome("t2", pattern="a", n_successes=3)]
+    warehouse.replace_round("validation_outcomes", "round-001", [*outcomes, make.outcome("t3", pattern="b")])
+    rollouts = [make.rl_rollout(n, train_step=n // 2, success=float(n % 2)) for n in range(4)]
+    warehouse.replace_round("rl_rollouts", "round-001", rollouts)
+    return warehouse

@@ -4,25 +4,14 @@ import io
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from schemas import WarehouseError
+from schemas.columns import TABLES
 from schemas.query import main
 from schemas.store import Warehouse
-
-
-@pytest.fixture
-def filled(warehouse: Warehouse, make) -> Warehouse:
-    first = [make.pool_task("t1"), make.pool_task("t2", pattern="changing_intent")]
-    warehouse.replace_round("task_pool", "round-001", first)
-    warehouse.replace_round("task_pool", "round-002", [*first, make.pool_task("t3", added_in="round-002")])
-    verdicts = [make.verdict("t1"), make.verdict("t2", reason="no-op"), make.verdict("t4", reason="no-op")]
-    warehouse.replace_round("executable_tasks", "round-001", verdicts)
-    outcomes = [make.outcome("t1", pattern="a", n_successes=1), make.outcome("t2", pattern="a", n_successes=3)]
-    warehouse.replace_round("validation_outcomes", "round-001", [*outcomes, make.outcome("t3", pattern="b")])
-    rollouts = [make.rl_rollout(n, train_step=n // 2, success=float(n % 2)) for n in range(4)]
-    warehouse.replace_round("rl_rollouts", "round-001", rollouts)
-    return warehouse
+from schemas.views import VIEWS
 
 
 def test_pool_by_pattern_and_round(filled: Warehouse) -> None:
@@ -73,47 +62,72 @@ def test_every_declared_table_can_be_asked_before_it_is_written(warehouse: Wareh
     assert warehouse.sql("select * from pass_hat_k_report").num_rows == 0
 
 
+AS_OF = (None, "round-001", {"task_pool": 2})
+
+
 @pytest.mark.parametrize(
     "query",
     [
         "delete from task_pool",
         "insert into task_pool select * from task_pool",
+        "insert into pool_by_pattern select * from pool_by_pattern",
+        "update task_pool set pattern = 'x'",
         "create table x as select 1",
+        "create or replace view pool_by_pattern as select 1",
+        "drop view pool_by_pattern",
+        "alter view task_pool rename to x",
         "copy task_pool to 'x.csv'",
+        "copy (select * from pool_by_pattern) to 'x.parquet' (format parquet)",
+        "export database 'x'",
         "attach 'x.db'",
         "set threads = 1",
+        "set enable_external_access = true",
+        "reset lock_configuration",
         "pragma database_list",
         "install httpfs",
+        "load httpfs",
         "select 1; drop view task_pool",
+        "select * from pool_by_pattern; select 1",
         "call duckdb_tables()",
         "",
         "-- nothing",
         "selec 1",
     ],
 )
-def test_all_but_one_select_is_refused(warehouse: Warehouse, query: str) -> None:
-    with pytest.raises(WarehouseError, match=r"^sql: expected"):
-        warehouse.sql(query)
+def test_all_but_one_select_is_refused(filled: Warehouse, query: str) -> None:
+    for as_of in AS_OF:
+        with pytest.raises(WarehouseError, match=r"^sql: expected"):
+            filled.sql(query, as_of=as_of)
+    assert not {path.name for path in Path.cwd().iterdir()} & {"x", "x.csv", "x.parquet", "x.db"}
 
 
 @pytest.mark.parametrize(
     "query",
     [
         "select * from read_text('{path}')",
+        "select * from read_blob('{path}')",
         "select * from read_csv('{path}')",
+        "select * from read_parquet('{path}')",
+        "select * from read_json('{path}')",
+        "select * from sniff_csv('{path}')",
+        "select * from parquet_metadata('{path}')",
+        "select * from pool_by_pattern, read_csv('{path}')",
+        "with pool_by_pattern as (from read_csv('{path}')) select * from pool_by_pattern",
         "select * from '{path}'",
         "select * from glob('{path}')",
         "select getenv('HOME')",
         "select * from secret",
+        "select * from python_arrow_scan()",
         "select * from query('copy (select 1) to ''{path}''')",
     ],
 )
-def test_sql_reaches_no_file_and_no_python_variable(warehouse: Warehouse, tmp_path: Path, query: str) -> None:
-    secret = warehouse.sql("select 1 as x")
+def test_sql_reaches_no_file_and_no_python_variable(filled: Warehouse, tmp_path: Path, query: str) -> None:
+    secret = filled.sql("select 1 as x")
     path = tmp_path / "secret.csv"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(WarehouseError, match=r"^sql: expected a query that runs"):
-        warehouse.sql(query.format(path=path))
+    for as_of in AS_OF:
+        with pytest.raises(WarehouseError, match=r"^sql: expected a query that runs"):
+            filled.sql(query.format(path=path), as_of=as_of)
     assert secret.num_rows == 1
     assert path.read_text() == "a,b\n1,2\n"
 
@@ -148,3 +162,43 @@ def test_the_command_line_explains_a_refusal_in_one_line(filled: Warehouse, tmp_
     assert code == 2
     assert "nowhere" in err
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_result_is_written_to_a_file_in_every_format(filled: Warehouse, tmp_path: Path) -> None:
+    query = "select pattern, count(*) as n, list(task_id order by task_id) as ids from task_pool group by 1 order by 1"
+    for style in ("table", "csv", "json"):
+        path = tmp_path / f"rows.{style}"
+        code, text, _ = ask(filled.root, query, "--format", style, "--out", str(path))
+        assert (code, text) == (0, f"2 rows in {path}\n")
+        assert path.read_text() == ask(filled.root, query, "--format", style)[1]
+    path = tmp_path / "rows.parquet"
+    assert ask(filled.root, query, "--format", "parquet", "--out", str(path))[0] == 0
+    assert pl.read_parquet(path).to_dicts() == filled.sql(query).to_pylist()
+
+
+def test_parquet_without_a_file_is_refused_with_the_remedy(filled: Warehouse) -> None:
+    code, out, err = ask(filled.root, "select 1", "--format", "parquet")
+    assert (code, out) == (2, "")
+    assert err == "query[--format parquet]: expected a file to write, got none; add --out FILE\n"
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(filled: Warehouse, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_text("old")
+    code, _, err = ask(filled.root, "select interval 1 day", "--format", "parquet", "--out", str(path))
+    assert code == 2
+    assert "cast them in the query" in err
+    assert path.read_text() == "old"
+    for place in (tmp_path, tmp_path / "nowhere" / "rows", path / "rows"):
+        code, _, err = ask(filled.root, "select 1", "--out", str(place))
+        assert code == 2
+        assert f"{place}: expected to write the file" in err
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.parquet", "warehouse"]
+
+
+def test_the_help_lists_every_table_and_view_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for name, declared in {**TABLES, **VIEWS}.items():
+        assert f"  {name:24}{declared.meaning}\n" in text
