@@ -134,6 +134,8 @@ class CompactRenderer:
     def parse(self, words: str) -> Message | None:
         """An assistant message from what the policy wrote, end token left off; None: neither message nor call."""
         reasoning = ""
+        # Halves of surrogate pairs, which no tokenizer makes but any text may hold, would break the message.
+        words = words.encode("utf-8", "replace").decode()
         if words.startswith(THINK):
             speaks = _SPEAKS.search(words)
             thought, words = (words[: speaks.start()], words[speaks.start() :]) if speaks else (words, "")

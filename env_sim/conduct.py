@@ -12,6 +12,8 @@ from env_sim.dialogue import Confirm, read_act, value_text
 from schemas import Action, ToolCall
 
 _COURTESY = r"(?:ok|okay|great|perfect|good|sure|thanks|thank you)"
+UNSPELLABLE = (ValueError, TypeError, RecursionError)
+"""What arguments cause that no JSON text can hold, such as a number of 5,000 digits."""
 ListedKey = tuple[str, frozenset[tuple[str, str]]]
 _YES = re.compile(rf"\W*(?:{_COURTESY}\W+){{0,3}}(?:yes|yeah|yep|yup|i confirm|confirmed)\b", re.I)
 
@@ -54,7 +56,14 @@ class Repeats:
         """Take the next call with its answer; whether it repeats an earlier one.
 
         Arguments are spelled out only once two calls of a tool have had the same answer, which is rare and costs most.
+        Those that can't be spelled repeat nothing.
         """
+        try:
+            return self._add(call, answer)
+        except UNSPELLABLE:
+            return False
+
+    def _add(self, call: ToolCall, answer: str) -> bool:
         place = (call.name, answer)
         known = self._seen.get(place)
         if known is None:

@@ -25,13 +25,11 @@ from functools import cached_property
 
 from pydantic import JsonValue
 
-from env_sim.conduct import ListedKey, Repeats, listed_action, listed_key, says_yes
+from env_sim.conduct import UNSPELLABLE, ListedKey, Repeats, listed_action, listed_key, says_yes
 from env_sim.dialogue import value_text
 from schemas import Action, ConductRule, Message, ToolCall, Violation
 
 _EVIDENCE_CHARS = 160
-_UNSPELLABLE = (ValueError, TypeError, RecursionError)
-"""What arguments cause that no JSON text can hold, such as a number of 5,000 digits."""
 _SPOKEN_SIGNS = re.compile(r"\b(?:at|dot)\b|[\W_]+")
 _NOT_WORD = re.compile(r"[\W_]+")
 
@@ -195,16 +193,10 @@ class RuleWatch:
         else:
             return
         self._pending.remove(call)
-        if self._is_repeat(call, message.content):
+        if self._repeats.add(call, message.content):
             self._note(ConductRule.REPEATED_CALL, self._turn_of_calls, f"{call.name} again, with the same answer")
         if not message.error:
             self._see_done(call, message.content)
-
-    def _is_repeat(self, call: ToolCall, answer: str) -> bool:
-        try:
-            return self._repeats.add(call, answer)
-        except _UNSPELLABLE:
-            return False
 
     def _see_done(self, call: ToolCall, answer: str) -> None:
         """Judge a call that its tool carried out."""
@@ -298,14 +290,14 @@ class RuleWatch:
 def _key(call: ToolCall) -> ListedKey | None:
     try:
         return listed_key(call)
-    except _UNSPELLABLE:
+    except UNSPELLABLE:
         return None
 
 
 def _listed(words: str) -> Action | None:
     try:
         return listed_action(words)
-    except _UNSPELLABLE:
+    except UNSPELLABLE:
         return None
 
 
@@ -319,5 +311,5 @@ def _text(arguments: Mapping[str, JsonValue], name: str) -> str | None:
     """An argument as it is listed, None when there is none."""
     try:
         return value_text(arguments[name]) if name in arguments else None
-    except _UNSPELLABLE:
+    except UNSPELLABLE:
         return ""

@@ -12,6 +12,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
+from env_sim.argument_size import MAX_ARGUMENTS, MAX_CHARS, SHORT, TOO_LARGE, bounded_copy
 from env_sim.monitor import RuleSpec
 from schemas.records import Action, DatabaseRow
 
@@ -146,21 +147,37 @@ class Environment:
         self._texts: dict[tuple[str, str], str] = {}
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """Run one tool call as tau2 would: any refusal or misfit is a result with `error`, never an exception."""
+        """Run one tool call as tau2 would: any refusal or misfit is a result with `error`, never an exception.
+
+        Departs from tau2 for arguments beyond the bounds of `env_sim.argument_size`: they are refused.
+        """
         if type(arguments) is not dict:
             return ToolResult(f"Error: arguments must be an object, not {type(arguments).__name__}", True)
-        found = self.tools.get(name) if isinstance(name, str) else None
-        if found is None:
-            unknown = f"Tool '{name}' not found."
-            return ToolResult(f"Error: {_dispatch_clash(arguments) or unknown}", True)
         try:
+            if len(arguments) > MAX_ARGUMENTS or len(name) > SHORT:
+                return ToolResult(f"Error: {TOO_LARGE}", True)
+            measured: JsonRecord | None = None
+            # Measuring would cost a read as much as itself: short texts alone, which most calls hold, pass unmeasured.
+            for value in arguments.values():
+                if type(value) is not str or len(value) > SHORT:
+                    measured = bounded_copy(arguments)
+                    if measured is None:
+                        return ToolResult(f"Error: {TOO_LARGE}", True)
+                    break
+            found = self.tools.get(name)
+            if found is None:
+                raise ToolRefusal(f"Tool '{name}' not found.")
             content = found.run(self, **arguments)
         except _CALL_ERRORS as error:
+            # The names beside short texts were not measured; one that is no tool's must not come back as a novel.
+            if any(type(key) is str and len(key) > MAX_CHARS for key in arguments):
+                return ToolResult(f"Error: {TOO_LARGE}", True)
             return ToolResult(f"Error: {_dispatch_clash(arguments) or error}", True)
         if found.writes:
             # The tool has accepted them, so they need no check; the caller may change them later, so they are copied.
-            self.writes.append(Action.model_construct(name=name, arguments=_json_copy(arguments)))
-        return ToolResult(content)
+            self.writes.append(Action.model_construct(name=name, arguments=measured or arguments.copy()))
+        # NamedTuple's own constructor would cost a read a tenth of its time, more than the bound does.
+        return tuple.__new__(ToolResult, (content, False))
 
     def record(self, table: str, key: str) -> JsonRecord | None:
         """The current record, None when there is none. Never change it in place."""
@@ -184,6 +201,12 @@ class Environment:
         if text is None:
             text = self._texts[place] = self._changed_text(table, key)
         return text
+
+    def found_text(self, table: str, key: str) -> str | None:
+        """As `text`, None when there is no such record: one look-up less than asking for the record first."""
+        if self._changed and (table, key) in self._changed:
+            return self.text(table, key)
+        return self.base.text(table, key) if key in self.base.tables[table] else None
 
     def _changed_text(self, table: str, key: str) -> str:
         """Spell a changed record anew, except for the fields that are still the base's own objects.
@@ -241,15 +264,6 @@ class Environment:
             (table, dict(sorted({**self.base.canonical_fragments(table), **changed.get(table, {})}.items())))
             for table in sorted(self.base.tables)
         )
-
-
-def _json_copy(value: Any) -> Any:
-    """A deep copy of JSON values, several times faster than `copy.deepcopy`."""
-    if type(value) is dict:
-        return {key: _json_copy(inner) for key, inner in value.items()}
-    if type(value) is list:
-        return [_json_copy(inner) for inner in value]
-    return value
 
 
 @cache

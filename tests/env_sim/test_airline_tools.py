@@ -261,7 +261,7 @@ def test_an_episode_makes_at_most_three_bookings_and_certificates(mode: str):
 
 
 def test_repeated_cancelling_ends_before_it_fills_the_memory():
-    assert refusal("parity", *[cancel()] * 13, cancel()) == "Error: Payment history longer than 4096"
+    assert refusal("parity", *[cancel()] * 11, cancel()) == "Error: Payment history longer than 1024"
 
 
 def test_reads_show_status_and_airports():

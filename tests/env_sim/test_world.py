@@ -4,8 +4,6 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import env_sim
 from env_sim.domains import domain_names
@@ -138,39 +136,6 @@ def test_arguments_that_are_no_object_are_a_tool_error(arguments: object):
     result = DOMAIN.new_environment(BASE).call("get_order_details", arguments)  # type: ignore[arg-type]
     assert result.error
     assert result.content.startswith("Error: arguments must be an object")
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-IDS = st.sampled_from(
-    [
-        *list(BASE.orders)[:4],
-        *list(BASE.users)[:3],
-        *list(BASE.products)[:2],
-        "no longer needed",
-        "1/0",
-        "credit_card_1",
-    ]
-)
-PARAMETERS = sorted({name for s in DOMAIN.tool_schemas() for name in s["function"]["parameters"]["properties"]})
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    mode=st.sampled_from(["parity", "strict"]),
-    name=st.sampled_from([*TOOL_NAMES, "nope"]),
-    arguments=st.dictionaries(st.sampled_from(PARAMETERS), JSON | IDS | st.lists(IDS, max_size=2), max_size=7),
-)
-def test_no_json_arguments_make_a_call_raise(mode: str, name: str, arguments: dict):
-    environment = DOMAIN.new_environment(BASE, mode=mode)
-    result = environment.call(name, arguments)
-    assert isinstance(result.content, str)
-    if result.error:
-        assert result.content.startswith("Error: ")
-        assert environment.state_key() == ()
 
 
 @pytest.mark.parametrize(

@@ -114,14 +114,18 @@ class ReadTools(Environment):
     @tool(TOOLKIT)
     def get_reservation_details(self, reservation_id: str) -> str:
         """Show a reservation."""
-        self.reservation(reservation_id)
-        return self.text("reservations", reservation_id)
+        text = self.found_text("reservations", reservation_id)
+        if text is None:
+            raise ToolRefusal(f"Reservation {reservation_id} not found")
+        return text
 
     @tool(TOOLKIT)
     def get_user_details(self, user_id: str) -> str:
         """Show a user."""
-        self.user(user_id)
-        return self.text("users", user_id)
+        text = self.found_text("users", user_id)
+        if text is None:
+            raise ToolRefusal(f"User {user_id} not found")
+        return text
 
     @tool(TOOLKIT)
     def get_flight_status(self, flight_number: str, date: str) -> str:
@@ -146,7 +150,7 @@ class ReadTools(Environment):
         for first in self.direct_flights(date, origin, None):
             flight = self.base.tables["flights"][first]
             second_date, leave_after = self.connection(date, flight["scheduled_arrival_time_est"])
+            first_text = self.direct_text(first, date, date)
             for second in self.direct_flights(second_date, flight["destination"], destination, leave_after):
-                texts = self.direct_text(first, date, date), self.direct_text(second, second_date, second_date)
-                pairs.append(f"[{', '.join(texts)}]")
+                pairs.append(f"[{first_text}, {self.direct_text(second, second_date, second_date)}]")
         return f"[{', '.join(pairs)}]"

@@ -12,7 +12,7 @@ from env_sim.compact import CompactRenderer, CompactSpec, Composite, HandleKind
 ADDRESS_FIELDS = ("address1", "address2", "city", "state", "country", "zip")
 ADDRESS_PATTERN = r"\b\d+ [A-Z][A-Za-z ]+, [A-Za-z0-9 #]+, [A-Z][A-Za-z ]+, [A-Z]{2}, [A-Za-z ]+, \d{5}\b"
 _KINDS = (
-    HandleKind("m", r"\b[\w.]+@[\w.]+\w\b", 2),
+    HandleKind("m", r"(?<![\w.])[\w.]+@[\w.]+\w\b", 2),
     HandleKind("n", r"(?<=name is )[A-Z][a-z]+ [A-Z][a-z]+", 2),
     HandleKind("a", ADDRESS_PATTERN, 9),
     HandleKind("o", r"#W\d{7}\b", 9),

@@ -58,21 +58,26 @@ class ReadTools(Environment):
             by_last = self.base.users_by_first_name(first_name.lower())
             # Names never change, zip codes do: compare those of the current records.
             for user_id in by_last.get(last_name.lower(), ()) if by_last else ():
-                if self.user(user_id)["address"]["zip"] == zip:
+                user = self.record("users", user_id)
+                if user and user["address"]["zip"] == zip:
                     return user_id
         raise ToolRefusal("User not found")
 
     @tool(TOOLKIT)
     def get_user_details(self, user_id: str) -> str:
         """Show a user."""
-        self.user(user_id)
-        return self.text("users", user_id)
+        text = self.found_text("users", user_id)
+        if text is None:
+            raise ToolRefusal("User not found")
+        return text
 
     @tool(TOOLKIT)
     def get_order_details(self, order_id: str) -> str:
         """Show an order."""
-        self.order(order_id)
-        return self.text("orders", order_id)
+        text = self.found_text("orders", order_id)
+        if text is None:
+            raise ToolRefusal("Order not found")
+        return text
 
     @tool(TOOLKIT)
     def get_product_details(self, product_id: str) -> str:
