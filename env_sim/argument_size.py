@@ -29,7 +29,7 @@ MAX_ARGUMENTS = 16
 """Arguments of a call; the largest tool takes eleven."""
 
 SHORT = 256
-"""Characters of a tool's name. Where all values are texts no longer than this, they are within the bounds unmeasured."""
+"""Characters of a tool's name. Where all values are texts no longer than this, they are within bounds unmeasured."""
 
 _FEW_IDS, _ID = 16, 32
 """Texts of a list, and characters of each, that need no measuring either."""
