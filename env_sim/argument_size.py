@@ -2,8 +2,8 @@
 
 tau2 has no bound. A megabyte of text or 100,000 list items costs a tool up to half a second; a number of 5,000 digits
 or 1,000 nested lists can be stored but never printed or compared again, so that the reward of the episode would raise.
-No call of a published task comes near these limits; they hold in both modes. Measures JSON values only: lists and
-dictionaries that don't hold themselves.
+The largest call of tau2's tasks has 807 characters and 44 values; the bounds hold in both modes. Measures JSON
+values only: lists and dictionaries that don't hold themselves.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ MAX_ARGUMENTS = 16
 """Arguments of a call; the largest tool takes eleven."""
 
 SHORT = 256
-"""Characters of a tool's name. Where all values are texts no longer than this, they are within bounds unmeasured."""
+"""Characters of a tool's name. Values that are all texts no longer than this are within the bounds, unmeasured."""
 
 _FEW_IDS, _ID = 16, 32
 """Texts of a list, and characters of each, that need no measuring either."""
