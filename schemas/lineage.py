@@ -103,14 +103,13 @@ class _Walk:
         columns = ["task_id", "pattern", "intent", "scenario", "source_trajectory_id", "cluster_id"]
         return self.find("injected_tasks", columns, column, values)
 
+    def find_sources(self) -> list[Row]:
+        columns = ["trajectory_id", "policy_version", "writes"]
+        return self.find("source_trajectories", columns, "trajectory_id", _column(self.tasks, "source_trajectory_id"))
+
     def up_from_tasks(self) -> None:
         """Sources and clusters of the tasks, and what is behind the clusters."""
-        self.sources = self.find(
-            "source_trajectories",
-            ["trajectory_id", "policy_version", "writes"],
-            "trajectory_id",
-            (task["source_trajectory_id"] for task in self.tasks),
-        )
+        self.sources = self.find_sources()
         wanted = {task["cluster_id"] for task in self.tasks}
         self.clusters = self.find_clusters(lambda row: row["cluster_id"] in wanted)
         self.up_from_clusters()
@@ -135,12 +134,7 @@ class _Walk:
     def down_from_clusters(self) -> None:
         """Tasks that were injected for the clusters, and their sources."""
         self.tasks = self.find_tasks("cluster_id", _column(self.clusters, "cluster_id"))
-        self.sources = self.find(
-            "source_trajectories",
-            ["trajectory_id", "policy_version", "writes"],
-            "trajectory_id",
-            _column(self.tasks, "source_trajectory_id"),
-        )
+        self.sources = self.find_sources()
 
 
 def _column(rows: Iterable[Row], name: str) -> list[str]:

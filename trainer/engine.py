@@ -24,7 +24,7 @@ WAITING_SHARE = 8
 KEPT_SHARE = 0.8
 """Ended slots are dropped when this share or less is left: what a drop copies costs two or three decoding steps."""
 CHUNK_TOKENS = 4096
-"""Padded tokens of one append."""
+"""Tokens of one append, counted as if padded: bounds its memory."""
 
 
 class Session(Protocol):
