@@ -8,6 +8,10 @@
      │  ├ UngatedRoundError                a gate failed, or none ran, on what the round holds now
      │  ├ ConcurrentWriteError             another writer replaced the same round first
      │  └ CorruptTableError                a data or manifest file is damaged
+     ├ ChatError                           model boundary
+     │  ├ EndpointUnavailableError         no reply through all retries, or a late one: run again later
+     │  ├ EndpointRefusedError             refused for good: correct key, model or request
+     │  └ ContextOverflowError             the prompt is longer than the context window
      ├ WorldError                          environment boundary
      │  ├ CorruptDatabaseError(ValueError)
      │  └ UnknownDomainError(KeyError)
@@ -24,11 +28,15 @@ episode is not an error but a row with its stop reason.
 """
 
 __all__ = [
+    "ChatError",
     "CheckpointError",
     "ConcurrentWriteError",
     "ConfigError",
+    "ContextOverflowError",
     "CorruptDatabaseError",
     "CorruptTableError",
+    "EndpointRefusedError",
+    "EndpointUnavailableError",
     "FaultlineError",
     "GateError",
     "MetricError",
@@ -84,6 +92,22 @@ class ConcurrentWriteError(WarehouseError):
 
 class CorruptTableError(WarehouseError):
     """A data or manifest file of the table is damaged or missing."""
+
+
+class ChatError(FaultlineError):
+    """A failure at the boundary to a model at an endpoint."""
+
+
+class EndpointUnavailableError(ChatError):
+    """No reply through all retries, or a late one; the same call may succeed later."""
+
+
+class EndpointRefusedError(ChatError):
+    """The endpoint said no for good, or what answers there is no chat-completions API."""
+
+
+class ContextOverflowError(ChatError):
+    """The prompt is longer than the model's context window."""
 
 
 class WorldError(FaultlineError):
