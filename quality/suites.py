@@ -77,13 +77,12 @@ def rules_for(table: str) -> tuple[Rule, ...]:
     Raises:
         UnknownTableError: When no such table is declared.
     """
-    own = [column for column in table_spec(table).columns if column.name != ROUND_FINGERPRINT]
+    spec = table_spec(table)
+    own = [column for column in spec.columns if column.name != ROUND_FINGERPRINT]
     leaves = [leaf for column in own for leaf in _leaves(column)]
     rules = [rule for path, column, nullable in leaves for rule in _rules(path, column, nullable)]
-    # A row's own id is the first field of its record; outcome rows start with a policy and have a compound key.
-    first = own[1].name
-    if first.endswith("_id"):
-        rules.append(Rule(first, "unique"))
+    if spec.row_id:
+        rules.append(Rule(spec.row_id, "unique"))
     return tuple(rules)
 
 

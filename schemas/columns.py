@@ -14,6 +14,7 @@ import pyarrow as pa
 from schemas.errors import ConfigError, UnknownTableError
 from schemas.fields import JSON_FIELDS, NUMBERS, Column, column_of, nested_record
 from schemas.migrations import MIGRATIONS, Migration, Upgrade, reaching
+from schemas.origins import ORIGINS, Origins
 from schemas.records import DatabaseRow, Record, RlRollout, Task, Trajectory
 from schemas.results import (
     Checkpoint,
@@ -111,6 +112,17 @@ class TableSpec:
     def meaning(self) -> str:
         """What the table is for, in one line."""
         return TABLE_MEANINGS[self.name]
+
+    @property
+    def origins(self) -> Origins:
+        """Column -> the columns of other tables that its values are taken from."""
+        return ORIGINS.get(self.name, {})
+
+    @property
+    def row_id(self) -> str | None:
+        """The column that tells the rows of a round apart: a record's own id is its first field."""
+        first = self.columns[1].name
+        return first if first.endswith("_id") else None
 
     @cached_property
     def version(self) -> int:

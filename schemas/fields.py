@@ -105,6 +105,12 @@ class Column:
             yield from inner.walk(f"{path}{'[]' if self.is_list else ''}.")
 
 
+_NUMBER_FIELDS = (
+    Column("name", pa.string(), "What the number is."),
+    Column("value", pa.float64(), "The number.", unit="as its name says"),
+)
+
+
 @dataclass
 class _Parts:
     """An annotation taken apart."""
@@ -129,6 +135,8 @@ def column_of(record: type[Record], name: str) -> Column:
     bounds = {key: getattr(mark, key) for mark in item.marks for key in ("ge", "gt", "le") if hasattr(mark, key)}
     inner = nested_record(info.annotation)
     fields = tuple(column_of(inner, each) for each in inner.model_fields) if inner else ()
+    if _is_numbers(parts):
+        fields = _NUMBER_FIELDS
     return Column(
         name=name,
         type=_arrow_type(parts, name, fields, where),
@@ -185,6 +193,10 @@ def _item(parts: _Parts) -> _Parts:
     return _taken_apart(get_args(parts.plain)[0]) if is_list else parts
 
 
+def _is_numbers(parts: _Parts) -> bool:
+    return get_origin(parts.plain) is dict and get_args(parts.plain) == (str, float)
+
+
 def _values(plain: object) -> tuple[str, ...]:
     if get_origin(plain) is Literal:
         return tuple(map(str, get_args(plain)))
@@ -214,7 +226,7 @@ def _arrow_type(parts: _Parts, name: str, fields: tuple[Column, ...], where: str
         return pa.string()
     if is_record(parts.plain):
         return pa.struct([pa.field(column.name, column.type, column.nullable) for column in fields])
-    if get_origin(parts.plain) is dict and get_args(parts.plain) == (str, float):
+    if _is_numbers(parts):
         return NUMBERS
     if parts.plain not in _SCALARS:
         raise ConfigError(

@@ -43,6 +43,19 @@ def test_the_report_has_every_policy_with_interval_and_counts(runner: LoopRunner
     assert rows["n_tasks"].unique().to_list() == [12]
 
 
+@pytest.mark.parametrize("table", [name for name, spec in TABLES.items() if spec.origins])
+def test_every_value_is_found_in_the_columns_it_is_taken_from(runner: LoopRunner, table: str):
+    rows = runner.warehouse.scan(table).collect()
+    for column, origins in TABLES[table].origins.items():
+        known: set[str] = set()
+        for origin in origins:
+            other, _, name = origin.partition(".")
+            known.update(map(repr, runner.warehouse.scan(other).select(name).collect()[name].to_list()))
+        values = rows[column].drop_nulls().to_list()
+        found = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        assert {repr(item) for item in found} <= known or {repr(value) for value in values} <= known, column
+
+
 def test_one_query_follows_a_failure_to_the_training_group_it_led_to(runner: LoopRunner):
     found = runner.warehouse.sql(
         """
