@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.profile import Profile
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, up_to
 from assets.stage import table_of
 from env_sim import load_domain
@@ -103,6 +104,7 @@ def _check(table: str, partitioned: bool) -> dg.AssetChecksDefinition:
         ]
 
     @dg.multi_asset_check(name=f"{table}_checks", specs=specs)
+    @retried
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> Iterator[dg.AssetCheckResult]:

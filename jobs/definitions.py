@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets import diagnosis, injection, reports, rollouts, sft, tasks, training
 from assets.checks import all_checks
+from assets.column_metadata import described
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
 from jobs.advance_round import advance_round
 from jobs.loop import JOBS
@@ -17,7 +18,7 @@ _MODULES = [tasks, sft, rollouts, diagnosis, injection, training, reports]
 
 def code_location(trainer: TrainerResource) -> dg.Definitions:
     """All assets, checks, jobs and the sensor; tests give another trainer."""
-    assets = list(dg.load_assets_from_modules(_MODULES, include_specs=True))
+    assets = described(list(dg.load_assets_from_modules(_MODULES, include_specs=True)))
     return dg.Definitions(
         assets=assets,
         asset_checks=all_checks([asset for asset in assets if isinstance(asset, dg.AssetsDefinition)]),

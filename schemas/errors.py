@@ -19,6 +19,9 @@
      └ QualityError
         └ GateError                        a gate can't be evaluated (not: a gate that says no)
 
+ConcurrentWriteError is a TransientError: the same attempt may succeed later. Every other error is permanent, and no
+retry changes it.
+
 Each is built from one message, `what[id]: expected ..., got ...; do ...`, and survives pickling. A failed
 episode is not an error but a row with its stop reason.
 """
@@ -35,6 +38,7 @@ __all__ = [
     "QualityError",
     "TaskError",
     "TrainerError",
+    "TransientError",
     "UngatedRoundError",
     "UnknownDomainError",
     "UnknownRoundError",
@@ -58,6 +62,10 @@ class FaultlineError(Exception):
         return self.message
 
 
+class TransientError(FaultlineError):
+    """Mixed into errors that may pass: the same attempt, a little later, can succeed."""
+
+
 class ConfigError(FaultlineError, ValueError):
     """An unknown or invalid profile, key, domain or pattern."""
 
@@ -78,7 +86,7 @@ class UngatedRoundError(WarehouseError):
     """A gate failed, or none ran, on the content that the round holds now."""
 
 
-class ConcurrentWriteError(WarehouseError):
+class ConcurrentWriteError(WarehouseError, TransientError):
     """Another writer replaced the same round first."""
 
 

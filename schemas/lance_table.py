@@ -64,7 +64,7 @@ class Snapshot:
         early = {name: values for name, values in where.items() if self.upgrade.same([name], stored)}
         rows = self.upgrade.rows(self._stored(self.upgrade.needs(wanted, stored), early), wanted)
         for name in where.keys() - early.keys():
-            rows = rows.filter(pc.is_in(rows.column(name), pa.array(where[name], pa.string())))
+            rows = rows.filter(pc.field(name).isin(list(where[name])))
         return rows.select(list(columns))
 
     def _stored(self, columns: Sequence[str], where: Mapping[str, Sequence[str]]) -> pa.Table:

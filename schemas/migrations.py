@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
@@ -198,8 +198,8 @@ def _inner(values: pa.Array, record: type[Record], ahead: Sequence[Migration]) -
 
 
 def _offsets(values: pa.ListArray) -> pa.Array:
-    ends = pc.cumulative_sum(values.value_lengths().fill_null(0))
-    return pa.concat_arrays([pa.array([0], pa.int32()), ends.cast(pa.int32())])
+    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
 
 
 def _name_before(record: type[Record], name: str, ahead: Sequence[Migration]) -> str:

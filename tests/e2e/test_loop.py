@@ -144,8 +144,9 @@ def test_a_failed_gate_stops_the_run_and_names_gate_and_remedy(tmp_path: Path, m
 def test_every_materialization_tells_rows_versions_seed_and_duration(runner: LoopRunner):
     for table, partition in (("task_pool", "round-002"), ("rl_checkpoint", "round-001"), ("test_tasks", None)):
         told = metadata(runner, table, partition)
-        wanted = {"dagster/row_count", "table_version", "schema_version", "versions_read", "seed", "duration_s"}
-        assert wanted <= set(told)
+        rows = "dagster/partition_row_count" if partition else "dagster/row_count"
+        wanted = {rows, "table_version", "schema_version", "versions_read", "seed", "duration_s"}
+        assert wanted | {"dagster/column_schema", "dagster/column_lineage"} <= set(told)
     assert metadata(runner, "task_pool", "round-002")["versions_read"].value["executable_tasks"] > 0
     assert "policy_version" in metadata(runner, "validation_rollouts", "round-001")
 
