@@ -1,7 +1,7 @@
 """The code location: the single `dg.Definitions`. Dagster loads this file by its path (see workspace.yaml).
 
-Cheap to load: torch, Great Expectations and matplotlib are imported when an asset needs them. Runs execute in one
-process, because a step of its own process costs five seconds and the trainer starts its own workers.
+Cheap to load: torch, Lance, Great Expectations and matplotlib are imported when an asset needs them. Runs execute in
+one process, because a step of its own process costs five seconds and the trainer starts its own workers.
 """
 
 import dagster as dg
