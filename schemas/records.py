@@ -410,3 +410,15 @@ class GateResult(Record):
     """At most 100, sorted."""
     numbers: dict[str, float] = Field(default_factory=dict)
     message: str = ""
+    """Why it failed; of a passed gate, what a person should look at all the same."""
+
+
+class GateWaiver(Record):
+    """A person's decision that a round may be read although its gates object to it."""
+
+    table: Name
+    round: Name
+    reason: Name
+    """Why it may be read all the same."""
+    by: Name
+    """Who decided."""
