@@ -1,9 +1,9 @@
 """Has a table moved since its last round? Only what should stay alike may refuse; wanted movement is told.
 
 The statistic is the Jensen-Shannon distance in base 2: 0 for equal distributions, 1 for disjoint ones, finite on empty
-bins, which the population stability index is not. Small rounds differ by chance: a distance counts only where the
-G-test, which is the same sum, rejects chance at 1 in 1,000.
-Numbers are cut at the last round's deciles first.
+bins, which the population stability index is not. Numbers are cut at the last round's deciles first. Small rounds
+differ by chance: a distance counts only between rounds of `MIN_ROWS` or more, where the G-test, which is the same sum,
+rejects chance at 1 in 1,000.
 
 Thresholds. `GateLimits.max_drift` 0.35: in three finished loops of two rounds (1,100 tasks, 800 episodes a round) what
 should stay alike moved by at most 0.1, and 0.35 is as if one of four rows came from elsewhere.
@@ -21,6 +21,8 @@ from schemas.records import Record
 
 CHANCE = 0.001
 """Probability at which a difference is still taken for chance; a loop asks some hundred times."""
+MIN_ROWS = 50
+"""Rows below which every difference is taken for chance: tests on counts need five expected in each of ten bins."""
 N_BINS = 10
 """Bins of a number; tenths of the last round."""
 
@@ -63,7 +65,8 @@ def drift(before: pl.Series, now: pl.Series) -> Drift:
     moved = abs(new / new.sum() - old / old.sum()).argmax()
     most = f"{both['v'][int(moved)]}: {old[moved] / old.sum():.0%} to {new[moved] / new.sum():.0%}"
     p_value = chi2_contingency([old, new], correction=False, lambda_="log-likelihood")[1]
-    return Drift(float(jensenshannon(old, new, base=2)), bool(p_value > CHANCE), most)
+    is_chance = min(len(before), len(now)) < MIN_ROWS or p_value > CHANCE
+    return Drift(float(jensenshannon(old, new, base=2)), bool(is_chance), most)
 
 
 def _binned(before: pl.Series, now: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -140,14 +143,10 @@ def _tasks(name: str) -> Check:
     )
 
 
-def _episodes(name: str) -> Check:
-    """Episodes of a policy: what it does may move; a change of who plays on what may not."""
-    return stable(
-        name,
-        Feature("stop_reason", pl.col("stop_reason"), POLICY),
-        Feature("tokens", pl.col("token_ids").list.len(), POLICY),
-        Feature("database", pl.col("database_id")),
-    )
+def _episodes(name: str, *more: Feature) -> Check:
+    """Episodes of a policy: what it does may move, where held-out tasks are played may not."""
+    stops, tokens = pl.col("stop_reason"), pl.col("token_ids").list.len()
+    return stable(name, Feature("stop_reason", stops, POLICY), Feature("tokens", tokens, POLICY), *more)
 
 
 STABLE: dict[str, Check] = {
@@ -161,8 +160,8 @@ STABLE: dict[str, Check] = {
         Feature("database", pl.col("database_id")),
         Feature("explorer", pl.col("policy_version")),
     ),
-    "validation_rollouts": _episodes("validation_rollouts"),
-    "test_rollouts": _episodes("test_rollouts"),
+    "validation_rollouts": _episodes("validation_rollouts", Feature("database", pl.col("database_id"))),
+    "test_rollouts": _episodes("test_rollouts", Feature("database", pl.col("database_id"))),
     "rl_rollouts": _episodes("rl_rollouts"),
     "judge_explanations": stable(
         "judge_explanations",

@@ -96,7 +96,7 @@ def _verdict(row: GateResult, *, open: bool, table: bool = False) -> Html:
         chip(word, kind),
         *place,
         text(row.gate.replace("_", " ")),
-        *([chip("remark")] if row.message else []),
+        *([chip("remark")] if row.passed and row.message else []),
     )
     parts = [element("p", text(_meaning(row)), css="note")]
     if row.message:

@@ -118,8 +118,8 @@ class Warehouse:
 
     def waiver(self, table: str, round: str) -> GateWaiver | None:
         """The decision of a person that stands on the round's rows as they are, None when there is none."""
-        content = self._content(table, round)["checked_fingerprint"]
-        return self._waivers(table_spec(table), [round]).get((round, str(content)))
+        waivers = self._waivers(table_spec(table), [round])
+        return waivers.get((round, str(self._content(table, round)["checked_fingerprint"]))) if waivers else None
 
     # Reading
 
