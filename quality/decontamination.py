@@ -37,11 +37,11 @@ def words_said(task: Task) -> str:
 
 
 def request(task: Task) -> str:
-    """All that the user asks for and tells about it, in lower case and single spaces."""
+    """All that the user asks for and tells about it, in single spaces."""
     said = [task.scenario.opening]
     for goal in task.scenario.goals:
         said += [goal.request, *(detail.text for detail in goal.details), *([goal.change.text] if goal.change else [])]
-    return " ".join(" ".join(said).lower().split())
+    return " ".join(" ".join(said).split())
 
 
 def nearest(texts: Sequence[str], others: Sequence[str]) -> list[tuple[float, int]]:
@@ -142,7 +142,7 @@ def _alike(tasks: Sequence[Task], held: Sequence[Task], limit: float) -> tuple[d
         for task, (similar, place) in zip(tasks, found, strict=True)
         if similar >= limit
     }
-    requests = {request(task) for task in held}
-    repeated = sum(request(task) in requests for task in tasks) / max(1, len(tasks))
+    requests = {request(task).lower() for task in held}
+    repeated = sum(request(task).lower() in requests for task in tasks) / max(1, len(tasks))
     highest = max((similar for similar, _ in found), default=0.0)
     return bad, {"n_compared": len(held), "max_similarity": highest, "same_request_share": repeated}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from quality.gate import Check, Finding, GateContext, documented, needed
@@ -72,7 +73,8 @@ def drift(before: pl.Series, now: pl.Series) -> Drift:
 def _binned(before: pl.Series, now: pl.Series) -> tuple[pl.Series, pl.Series]:
     cuts = [before.quantile(place / N_BINS, "nearest") for place in range(1, N_BINS)]
     edges = sorted({cut for cut in cuts if cut is not None})
-    return before.cut(edges), now.cut(edges)
+    binned = (pl.Series(np.searchsorted(edges, series.to_numpy())) for series in (before, now))
+    return next(binned), next(binned)
 
 
 @documented

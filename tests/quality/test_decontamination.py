@@ -1,7 +1,7 @@
 """Decontamination: entities and words of held-out tasks, found in whatever part of a task they hide."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quality.decontamination import nearest, words_said
@@ -9,7 +9,8 @@ from schemas.records import Action, Criteria, Identity, PoolTask, Record, Task
 from tests.quality.builders import make_task
 from tests.quality.stored import ROUND, context_of, result_of
 
-WORDS = st.lists(st.sampled_from("return the red blanket of my order please now".split()), max_size=12).map(" ".join)
+WORD = st.sampled_from(["return", "the", "red", "blanket", "of", "my", "order"])
+WORDS = st.lists(WORD, max_size=12).map(" ".join)
 LONG = "the parcel came late and the lamp in it was cracked from top to bottom so i want to send it back for money"
 
 
@@ -29,6 +30,7 @@ def grams(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
 
 
+@settings(deadline=None, max_examples=50)  # the first example imports the library
 @given(st.lists(WORDS, min_size=1, max_size=4), st.lists(WORDS, min_size=1, max_size=4))
 def test_the_nearest_is_that_of_a_plain_count(texts: list[str], others: list[str]) -> None:
     for text, (similar, place) in zip(texts, nearest(texts, others), strict=True):
@@ -44,7 +46,7 @@ def test_a_long_text_copied_for_another_user_is_found_and_a_stock_phrase_is_not(
     )
     assert not copied.passed and "of its words in common with" in copied.message and copied.bad_ids
     stock = "i lost my password"
-    rows: list[Record] = [make_task(i) for i in range(40)]
+    rows: list[Record] = [make_task(i) for i in range(100, 140)]
     apart = result_of(
         "decontaminated", "injected_tasks", [*rows, worded(stock)], context_of(held(worded(stock, "Ana", "test")))
     )

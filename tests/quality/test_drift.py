@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quality.drift import MIN_ROWS, STABLE, drift
@@ -18,6 +18,7 @@ def tasks(n: int, **changes: object) -> list[Record]:
     return [make_task(i, **changes) for i in range(n)]
 
 
+@settings(deadline=None, max_examples=50)  # the first example imports the library
 @given(SERIES, SERIES)
 def test_the_distance_is_symmetric_in_0_to_1_and_0_for_the_same_sample(one: pl.Series, other: pl.Series) -> None:
     found = drift(one, other)
