@@ -13,7 +13,7 @@ def result(table: str, gate: str, *, passed: bool = True, **changes: object) -> 
 RESULTS = [
     result("task_pool", "not_empty"),
     result("task_pool", "expectations", numbers={"n_expectations": 17, "n_failed": 0}),
-    result("task_pool", "steady", message=f"task_pool[round-001]: steady: {HOSTILE}", numbers={"drift_pattern": 0.25}),
+    result("task_pool", "steady", message=f"task_pool[round-001]: steady: {HOSTILE}", numbers={"drift_x": 0.25}),
     result("sft_tasks", "decontaminated", passed=False, bad_ids=("task-1", HOSTILE), message="1 row refused"),
     result("sft_tasks", "a_gate_of_an_older_version"),
 ]
@@ -34,7 +34,7 @@ def test_the_page_shows_every_verdict_number_and_offending_id_and_escapes_them()
         "2 offending ids",
         "1 row refused",
         "0.25",
-        "17 expectations",
+        "task_id unique",
         "not empty",
     ):
         assert words in page

@@ -96,7 +96,7 @@ def test_the_stored_violations_are_those_of_the_episodes() -> None:
     assert result.passed and result.numbers["break_repeated_call"] == 0.25
     assert "25% of the episodes break repeated_call" in result.message
     more = context_of(stored, monitor=lambda row: [breach(int(row.trajectory_id[-1]))])
-    assert "traj-3/3/repeated_call/x again is not in" in refused("conduct_counted", table, rows, more)
+    assert "traj-1/3/repeated_call/x again is not in" in refused("conduct_counted", table, rows, more)
     none = context_of(stored, monitor=lambda row: [])
     assert "the monitor does not" in refused("conduct_counted", table, rows, none)
     assert "GateContext.monitor" in refused("conduct_counted", table, rows, context_of(stored))

@@ -114,7 +114,8 @@ def test_the_same_rows_give_the_same_page(full: RoundReport) -> None:
 
 def test_a_round_without_rows_says_so() -> None:
     page = round_report_html(RoundReport(round="round-001"))
-    assert parsed(page).sources == ["#results", "#training", "#clusters", "#pool", "#episodes"]
+    anchors = ["#results", "#training", "#clusters", "#pool", "#episodes"]
+    assert parsed(page).sources == [*anchors, "round-001-gates.html"]
     assert page.count("Nothing to show") == 5
 
 
