@@ -12,7 +12,7 @@ Source: Lin 1991, IEEE Transactions on Information Theory 37(1).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -65,8 +65,8 @@ def drift(before: pl.Series, now: pl.Series) -> Drift:
     old, new = both["before"].to_numpy(), both["now"].to_numpy()
     moved = abs(new / new.sum() - old / old.sum()).argmax()
     most = f"{both['v'][int(moved)]}: {old[moved] / old.sum():.0%} to {new[moved] / new.sum():.0%}"
-    p_value = chi2_contingency([old, new], correction=False, lambda_="log-likelihood")[1]
-    is_chance = min(len(before), len(now)) < MIN_ROWS or p_value > CHANCE
+    test: Any = chi2_contingency([old, new], correction=False, lambda_="log-likelihood")
+    is_chance = min(len(before), len(now)) < MIN_ROWS or test.pvalue > CHANCE
     return Drift(float(jensenshannon(old, new, base=2)), bool(is_chance), most)
 
 

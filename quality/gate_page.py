@@ -91,14 +91,10 @@ def _waiver(waiver: GateWaiver) -> Html:
 def _verdict(row: GateResult, *, open: bool, table: bool = False) -> Html:
     kind, word = ("good", "passed") if row.passed else ("bad", "refused")
     place = [element("b", text(f"{row.table} ")) if table else text("")]
-    head = element(
-        "summary",
-        chip(word, kind),
-        *place,
-        text(row.gate.replace("_", " ")),
-        *([chip("remark")] if row.passed and row.message else []),
-    )
-    parts = [element("p", text(_meaning(row)), css="note")]
+    remark = [chip("remark")] if row.passed and row.message else []
+    name, promise = text(f"{row.gate.replace('_', ' ')} "), element("small", text(_meaning(row)))
+    head = element("summary", chip(word, kind), *place, name, promise, *remark)
+    parts = [head]
     if row.message:
         said = row.message.removeprefix(f"{row.table}[{row.round}]: {row.gate}: ")
         parts.append(element("p", text(said), css="verdict" if not row.passed else "remark"))
@@ -108,12 +104,12 @@ def _verdict(row: GateResult, *, open: bool, table: bool = False) -> Html:
         parts.append(_ids(row))
     if row.gate == EXPECTATIONS:
         parts.append(_expectations(row.table))
-    body = element("details", head, *parts, css="gate")
+    body = element("details", *parts, css="gate")
     return Html(body.replace("<details", "<details open", 1)) if open else body
 
 
 def _meaning(row: GateResult) -> str:
-    """The first sentence of the rule's docstring."""
+    """What the rule promises."""
     if row.gate == EXPECTATIONS:
         return "Great Expectations on the flat columns: present, unique, in range, one of the known values."
     gate = next((gate for gate in gates_for(row.table) if gate.name == row.gate), None)
