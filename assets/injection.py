@@ -4,6 +4,7 @@ from itertools import islice
 
 import dagster as dg
 
+from assets.plans import injection_plan
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
 from assets.rounds import ROUNDS, UP_TO
@@ -13,12 +14,10 @@ from env_sim.pool import (
     build_pool,
     inject_tasks,
     pattern_table,
-    plan_patterns,
     rejection_table,
     rescored,
     useful_sources,
 )
-from env_sim.task_kits import load_task_kit
 from env_sim.tasks import explore, replay
 from quality.plots import pool_plot
 from schemas import FailureCluster, Task, Trajectory, Verdict
@@ -28,10 +27,7 @@ Context = dg.AssetExecutionContext
 
 
 def _plan(stage: Stage) -> PatternPlan:
-    """What this round injects: a function of its clusters and the profile, so it is computed where it is needed."""
-    kit, profile = load_task_kit(stage.profile.domain), stage.profile
-    clusters = stage.read(FailureCluster, "failure_clusters")
-    return plan_patterns(profile.targeting, clusters, kit.pattern_names(), kit.patterns[0].name, profile.injection)
+    return injection_plan(stage.profile, stage.read(FailureCluster, "failure_clusters"))
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["failure_clusters", "train_databases"])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.checks import verdicts
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
 from assets.retries import retried
 from assets.rounds import ROUND_KEYS, ROUNDS
@@ -11,7 +12,7 @@ from assets.stage import Stage, picture, progress, written
 from env_sim import load_domain
 from env_sim.reward import Scorer
 from env_sim.tasks import demonstrate
-from schemas import BOOTSTRAP, Checkpoint, Task, Trajectory
+from schemas import BOOTSTRAP, Checkpoint, GateError, Task, Trajectory
 
 GROUP = "imitation"
 
@@ -98,8 +99,16 @@ def sft_training(
 
 
 def announce(stage: Stage, round: str, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint up for test in a round: the one arrow that the graph can't hold."""
+    """Put a checkpoint up for test in a round: the one arrow that the graph can't hold.
+
+    Raises:
+        GateError: When a gate refuses it.
+    """
     version = stage.warehouse.replace_round("round_policy", round, [checkpoint])
+    # No check can follow the row of another partition, so its gates run here; a reader asks for their verdicts.
+    found = verdicts(stage.warehouse, stage.profile, "round_policy", round)
+    if failed := [result.message for result in found if not result.passed]:
+        raise GateError("\n".join(failed))
     told = {
         **written("round_policy", version, checkpoint.checkpoint_id),
         "dagster/partition_row_count": 1,

@@ -1,5 +1,6 @@
 """Worlds and tasks that exist before the loop: databases per split, evaluation tasks, tasks to imitate."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import dagster as dg
@@ -39,8 +40,12 @@ def _databases(split: Split) -> dg.AssetsDefinition:
     return databases
 
 
-def _tasks(name: str, split: Split, count_key: str, plain_key: str, description: str) -> dg.AssetsDefinition:
-    @dg.asset(name=name, group_name=GROUP, kinds={"lance"}, deps=[f"{split}_databases"], description=description)
+def _tasks(
+    name: str, split: Split, count_key: str, plain_key: str, description: str, apart_from: Sequence[str] = ()
+) -> dg.AssetsDefinition:
+    deps = [f"{split}_databases", *apart_from]
+
+    @dg.asset(name=name, group_name=GROUP, kinds={"lance"}, deps=deps, description=description)
     @retried
     def tasks(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
@@ -75,5 +80,10 @@ test_tasks = _tasks(
     "test_tasks", "test", "test", "eval_plain_share", "Held-out tasks behind every reported number; never trained on."
 )
 sft_tasks = _tasks(
-    "sft_tasks", "train", "sft", "sft_plain_share", "Tasks whose demonstrations are imitated; mostly easy ones."
+    "sft_tasks",
+    "train",
+    "sft",
+    "sft_plain_share",
+    "Tasks whose demonstrations are imitated; mostly easy ones. Behind the held-out tasks, which they must not repeat.",
+    apart_from=("validation_tasks", "test_tasks"),
 )

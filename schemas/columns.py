@@ -21,11 +21,13 @@ from schemas.results import (
     Explanation,
     FailureCluster,
     GateResult,
+    GateWaiver,
     PassHatK,
     PoolTask,
     TaskOutcome,
     TrainStep,
     Verdict,
+    Violation,
 )
 
 __all__ = [
@@ -43,7 +45,7 @@ ROUND = "round"
 """The first column of every table."""
 
 ROUND_FINGERPRINT = "round_fingerprint"
-"""The last column of every gated table: what a gate's verdict refers to."""
+"""The last column of every gated table, which is every table but the verdicts themselves: what a verdict refers to."""
 
 
 TABLE_MEANINGS: dict[str, str] = {
@@ -75,7 +77,12 @@ TABLE_MEANINGS: dict[str, str] = {
     "validation_outcomes": "Successes per validation task of the policy under test.",
     "pass_hat_k_report": "Pass^k with intervals of every policy so far.",
     "reward_ablation_report": "Pass^k of policies trained from one pool with other rewards.",
+    "validation_violations": "Breaches of the rulebook in the validation episodes, with the turn.",
+    "baseline_test_violations": "Breaches of the rulebook in the baseline's test episodes, with the turn.",
+    "test_violations": "Breaches of the rulebook in the RL policy's test episodes, with the turn.",
+    "rl_violations": "Breaches of the rulebook in the training episodes, with the turn.",
     "gate_results": "The newest verdict of every gate on every round of every table.",
+    "gate_waivers": "Which rounds people let be read although a gate objects, and why.",
 }
 """What a table is for, in one line."""
 
@@ -184,15 +191,14 @@ def _tables() -> dict[str, TableSpec]:
         TableSpec("failure_clusters", FailureCluster),
         TableSpec("executable_tasks", Verdict, flatten="task"),
         TableSpec("task_pool", PoolTask, flatten="task"),
-        *(TableSpec(f"{kind}_checkpoint", Checkpoint, gated=False) for kind in ("base", "sft", "rl")),
-        TableSpec("round_policy", Checkpoint, gated=False),
-        *(TableSpec(f"{kind}_metrics", TrainStep, gated=False) for kind in ("sft", "rl")),
-        *(
-            TableSpec(f"{split}_outcomes", TaskOutcome, gated=False)
-            for split in ("baseline_test", "test", "validation")
-        ),
-        *(TableSpec(f"{kind}_report", PassHatK, gated=False) for kind in ("pass_hat_k", "reward_ablation")),
+        *(TableSpec(f"{split}_violations", Violation) for split in ("validation", "baseline_test", "test", "rl")),
+        *(TableSpec(f"{kind}_checkpoint", Checkpoint) for kind in ("base", "sft", "rl")),
+        TableSpec("round_policy", Checkpoint),
+        *(TableSpec(f"{kind}_metrics", TrainStep) for kind in ("sft", "rl")),
+        *(TableSpec(f"{split}_outcomes", TaskOutcome) for split in ("baseline_test", "test", "validation")),
+        *(TableSpec(f"{kind}_report", PassHatK) for kind in ("pass_hat_k", "reward_ablation")),
         TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
+        TableSpec("gate_waivers", GateWaiver, gated=False, extra=CHECK_COLUMNS),
     ]
     return {spec.name: spec for spec in specs}
 

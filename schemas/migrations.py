@@ -16,6 +16,7 @@ import pyarrow as pa
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
 from schemas.records import Record
+from schemas.results import Checkpoint, PassHatK, TaskOutcome, TrainStep
 
 __all__ = ["MIGRATIONS", "Migration", "Upgrade", "reaching"]
 
@@ -41,7 +42,17 @@ class Migration:
     """Fields, new or changed, whose values follow from the rows of the version before."""
 
 
-MIGRATIONS: tuple[Migration, ...] = ()
+def _unmarked(rows: pa.StructArray) -> pa.Array:
+    """Rows that were written when no gate guarded their table: the mark of content that nobody hashed."""
+    return pa.array([""] * len(rows), pa.string())
+
+
+_GUARDED = "gates guard every table, so every row carries the mark of its round's content"
+
+MIGRATIONS: tuple[Migration, ...] = tuple(
+    Migration(record, _GUARDED, computes={"round_fingerprint": _unmarked})
+    for record in (Checkpoint, TrainStep, TaskOutcome, PassHatK)
+)
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""
 
 

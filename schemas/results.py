@@ -250,4 +250,17 @@ class GateResult(Record):
     numbers: dict[str, float] = Field(default_factory=dict)
     """Measured values behind the verdict, by name."""
     message: str = ""
-    """The verdict in words, empty when it passed."""
+    """Why it failed; of a passed gate, what a person should look at all the same."""
+
+
+class GateWaiver(Record):
+    """A person's decision that a round may be read although its gates object to it."""
+
+    table: Name
+    """The table that may be read."""
+    round: Name
+    """The round that may be read."""
+    reason: Name
+    """Why it may be read all the same."""
+    by: Name
+    """Who decided."""

@@ -8,8 +8,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.pages import write_gate_page
+from jobs.__main__ import main
 from jobs.control import control_profile, control_root, copy_bootstrap
-from jobs.progress import unfinished
+from jobs.progress import is_finished, unfinished
 from jobs.runner import LoopRunner
 from jobs.tables import results_text
 from schemas import BOOTSTRAP, Checkpoint, GateError, PassHatK
@@ -139,6 +141,38 @@ def test_a_failed_gate_stops_the_run_and_names_gate_and_remedy(tmp_path: Path, m
         monkeypatch.undo()
         runner.run_bootstrap()
         assert runner.warehouse.read("sft_trajectories", BOOTSTRAP)
+
+
+def test_a_waived_round_lets_the_loop_go_on_and_the_page_shows_who_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("quality.world_gates.wording_key", lambda task: "the same")
+    with scripted_runner(tmp_path) as runner:
+        with pytest.raises(GateError, match="tasks_distinct"):
+            runner.run_bootstrap()
+        monkeypatch.undo()
+        refused = min(row["table"] for row in runner.warehouse.sql(FAILED).to_pylist())
+        words = ["--reason", "the twins are meant", "--by", "mira", "--warehouse", str(tmp_path)]
+        assert main(["waive", refused, BOOTSTRAP, *words]) == 0
+        assert is_finished(runner.warehouse, runner.profile, refused, BOOTSTRAP)
+        page = write_gate_page(runner.warehouse, BOOTSTRAP).read_text()
+        assert "mira lets it be read" in page and "tasks distinct" in page
+        assert runner.warehouse.read(refused, BOOTSTRAP)
+
+
+FAILED = 'select "table" from gate_results where not passed'
+
+
+def test_violations_of_all_played_episodes_are_typed_rows_with_their_turn(runner: LoopRunner):
+    for split in ("validation", "baseline_test", "test", "rl"):
+        query = f"""
+            select distinct r.messages[v.turn + 1].role as role
+            from {split}_violations v join {split}_rollouts r using (trajectory_id)
+        """
+        assert runner.warehouse.sql(query).to_pylist() == [{"role": "assistant"}], split
+    told = metadata(runner, "validation_violations", "round-001")
+    assert 0 < told["breach_share"].value <= 1
+    assert "needless_transfer" in told["by_rule"].value
 
 
 def test_every_materialization_tells_rows_versions_seed_and_duration(runner: LoopRunner):

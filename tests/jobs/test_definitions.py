@@ -16,6 +16,7 @@ SNAPSHOT = Path(__file__).with_name("asset_specs.json")
 
 ROUND_ASSETS = {
     "validation_rollouts",
+    "validation_violations",
     "validation_outcomes",
     "judge_explanations",
     "failure_clusters",
@@ -25,8 +26,10 @@ ROUND_ASSETS = {
     "task_pool",
     "rl_checkpoint",
     "rl_rollouts",
+    "rl_violations",
     "rl_metrics",
     "test_rollouts",
+    "test_violations",
     "test_outcomes",
     "pass_hat_k_report",
     "round_report",

@@ -73,40 +73,41 @@ def test_a_gated_table_carries_the_fingerprint_that_verdicts_bind_to(spec: Table
     assert ("round_fingerprint" in spec.schema.names) == spec.gated
 
 
-def test_the_tables_are_these() -> None:
-    ungated = {name for name, spec in TABLES.items() if not spec.gated}
-    assert ungated == {
+def test_the_tables_are_these_and_all_but_the_verdicts_are_gated() -> None:
+    assert {name for name, spec in TABLES.items() if not spec.gated} == {"gate_results", "gate_waivers"}
+    assert {name for name, spec in TABLES.items() if spec.gated} == {
         "base_checkpoint",
         "baseline_test_outcomes",
-        "gate_results",
-        "pass_hat_k_report",
-        "reward_ablation_report",
-        "rl_checkpoint",
-        "rl_metrics",
-        "round_policy",
-        "sft_checkpoint",
-        "sft_metrics",
-        "test_outcomes",
-        "validation_outcomes",
-    }
-    assert set(TABLES) - ungated == {
         "baseline_test_rollouts",
+        "baseline_test_violations",
         "executable_tasks",
         "failure_clusters",
         "injected_tasks",
         "judge_explanations",
+        "pass_hat_k_report",
+        "reward_ablation_report",
+        "rl_checkpoint",
+        "rl_metrics",
         "rl_rollouts",
+        "rl_violations",
+        "round_policy",
+        "sft_checkpoint",
+        "sft_metrics",
         "sft_tasks",
         "sft_trajectories",
         "source_trajectories",
         "task_pool",
         "test_databases",
+        "test_outcomes",
         "test_rollouts",
         "test_tasks",
+        "test_violations",
         "train_databases",
         "validation_databases",
+        "validation_outcomes",
         "validation_rollouts",
         "validation_tasks",
+        "validation_violations",
     }
 
 
