@@ -5,7 +5,7 @@ bins, which the population stability index is not. Numbers are cut at the last r
 differ by chance: a distance counts only between rounds of `MIN_ROWS` or more, where the G-test, which is the same sum,
 rejects chance at 1 in 1,000.
 
-Thresholds. `GateLimits.max_drift` 0.35: in three finished loops of two rounds (1,100 tasks, 800 episodes a round) what
+Thresholds. `GateLimits.max_drift` 0.35: in four finished loops of two rounds (1,100 tasks, 800 episodes a round) what
 should stay alike moved by at most 0.1, and 0.35 is as if one of four rows came from elsewhere.
 Source: Lin 1991, IEEE Transactions on Information Theory 37(1).
 """
