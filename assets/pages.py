@@ -5,11 +5,14 @@ when a person needs it.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quality.gate_page import gate_page_html
 from schemas import BOOTSTRAP, GateResult
 from schemas.columns import TABLES
-from schemas.store import Warehouse
+
+if TYPE_CHECKING:
+    from schemas.store import Warehouse
 
 __all__ = ["gate_page_path", "report_path", "write_gate_page", "write_page"]
 
@@ -32,7 +35,7 @@ def write_page(path: Path, page: str) -> Path:
     return draft.replace(path)
 
 
-def write_gate_page(warehouse: Warehouse, round: str) -> Path:
+def write_gate_page(warehouse: "Warehouse", round: str) -> Path:
     """Write what the gates have said on a round so far."""
     results = [row for row in warehouse.read("gate_results", round) if isinstance(row, GateResult)]
     tables = {row.table for row in results}

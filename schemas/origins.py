@@ -49,6 +49,10 @@ ORIGINS: dict[str, Origins] = {
         "policy_version": _versions("base_checkpoint", "sft_checkpoint"),
     },
     "baseline_test_outcomes": _counted("baseline_test_rollouts", "test_tasks"),
+    **{
+        f"{split}_violations": {"trajectory_id": (f"{split}_rollouts.trajectory_id",)}
+        for split in ("validation", "baseline_test", "test", "rl")
+    },
     "round_policy": _copied(Checkpoint, "sft_checkpoint", "rl_checkpoint"),
     "validation_rollouts": {
         **_played("validation_tasks", "validation_databases"),
