@@ -1,7 +1,7 @@
 """Great Expectations over the flat columns of a table: the part of a gate that reads as a data contract.
 
 Expectations are built from the record declarations (not null, unique id, value sets, ranges), so a bound is written
-once, in `schemas.records`. Why check what pydantic checked on the way in: the stored columns may have been written by
+once, in the record. Why check what pydantic checked on the way in: the stored columns may have been written by
 another version, by hand or by a migration. Great Expectations decides; Polars names the offending rows, which it does
 a hundred times faster. Nested lists (messages, tokens) are the business of `episode_gates`.
 """
@@ -20,9 +20,9 @@ import pyarrow as pa
 from pydantic.fields import FieldInfo
 
 from quality.gate import MAX_BAD_IDS
+from schemas import GateResult, Record
 from schemas.columns import ROUND, ROUND_FINGERPRINT, TableSpec, table_spec
 from schemas.errors import GateError
-from schemas.records import GateResult, Record
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation

@@ -17,23 +17,18 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pyarrow as pa
-from pydantic import Field
 
 from schemas.errors import ConfigError, UnknownTableError
-from schemas.records import (
+from schemas.records import DatabaseRow, Record, RlRollout, Task, Trajectory
+from schemas.results import (
     Checkpoint,
-    DatabaseRow,
     Explanation,
     FailureCluster,
     GateResult,
-    Name,
     PassHatK,
     PoolTask,
-    Record,
-    Task,
     TaskOutcome,
     TrainStep,
-    Trajectory,
     Verdict,
 )
 
@@ -44,7 +39,6 @@ __all__ = [
     "ROUND_FINGERPRINT",
     "TABLES",
     "Column",
-    "RlRollout",
     "TableSpec",
     "table_spec",
 ]
@@ -54,17 +48,6 @@ ROUND = "round"
 
 ROUND_FINGERPRINT = "round_fingerprint"
 """The last column of every gated table: what a gate's verdict refers to."""
-
-
-class RlRollout(Trajectory):
-    """A training episode with its place in the optimisation."""
-
-    train_step: int = Field(ge=0)
-    """Optimizer step that sampled it."""
-    group_id: Name
-    """The episodes of one task whose rewards were normalised together."""
-    advantage: float
-    """Group-normalised reward that weighted the episode's tokens; kept in 32 bits."""
 
 
 NARROW: dict[tuple[str, str], pa.DataType] = {

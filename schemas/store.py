@@ -29,7 +29,8 @@ from schemas.errors import (
 from schemas.ids import content_id, round_number
 from schemas.lance_table import LanceTable, Snapshot, equal, one_of
 from schemas.locks import exclusive
-from schemas.records import BOOTSTRAP, GateResult, Record
+from schemas.records import BOOTSTRAP, Record
+from schemas.results import GateResult
 from schemas.sql import answer
 from schemas.verdicts import VERDICT_COLUMNS, Verdict, fingerprints, objection
 

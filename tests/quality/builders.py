@@ -1,7 +1,6 @@
 """Small well-formed records for the tests of this room; every builder takes what a test wants to differ."""
 
-from schemas.ids import task_id
-from schemas.records import (
+from schemas import (
     Action,
     Blame,
     Criteria,
@@ -21,6 +20,7 @@ from schemas.records import (
     TrainStep,
     Trajectory,
 )
+from schemas.ids import task_id
 
 
 def make_database(index: int = 0, split: str = "train", **changes: object) -> DatabaseRow:

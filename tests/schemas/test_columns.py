@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from schemas import UnknownTableError
-from schemas.columns import TABLES, RlRollout, TableSpec, table_spec
+from schemas import RlRollout, UnknownTableError
+from schemas.columns import TABLES, TableSpec, table_spec
 
 EACH = pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.name)
 
