@@ -15,15 +15,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from env_sim.chat.client import ChatModel, ChatRequest
+from env_sim.chat.client import ChatClient, ChatModel, ChatRequest, ResponseCache
+from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.flow import each_done
 from env_sim.chat.prompts import load_prompt
 from env_sim.chat.structured import ask, response_format
 from quality.judge import Failure
-from schemas import Blame, Explanation, JudgeVote, Message, Task, Trajectory
+from schemas import Blame, Explanation, JudgeVote, Message, Task
 from schemas.ids import canonical_json, content_id
+from schemas.llm_calls import LlmCall
 
-__all__ = ["LlmJudge", "LlmJudgeConfig"]
+__all__ = ["EndpointJudge", "LlmJudge", "LlmJudgeConfig"]
 
 PROMPT = Path(__file__).parent / "prompts" / "judge.md"
 UNREAD = "The judge's reply could not be read."
@@ -40,8 +42,6 @@ class LlmJudgeConfig(BaseModel):
     """Whether the judge sees the actions that solve the task; without them it judges as an outsider would."""
     repairs: int = Field(default=2, ge=0, le=5)
     """How often a vote that doesn't fit is asked again with its error."""
-    output: Literal["json_schema", "json_object", "text"] = "json_schema"
-    """How the schema is asked for; as the endpoint's."""
 
 
 class Verdict(BaseModel):
@@ -67,19 +67,19 @@ class LlmJudge:
     """The domain's rules, as the agent knows them."""
     patterns: Sequence[tuple[str, str]]
     """Names and descriptions of the known ways to fail."""
-    config: LlmJudgeConfig = LlmJudgeConfig()
+    config: LlmJudgeConfig
+    """Votes, repairs, what is shown."""
+    output: str = "json_schema"
+    """How the schema is asked for, as in `Endpoint.output`."""
     n_at_once: int = 64
     """Failures judged at once."""
 
-    def explain_all(self, failures: Sequence[Failure], told: Callable[[int], None] = lambda n: None) -> list[Explanation]:
+    async def explain_all(self, failures: Sequence[Failure], told: Callable[[int], None]) -> list[Explanation]:
         """One explanation per failure, in their order; `told` hears of the number done.
 
         Raises:
             ChatError: When the endpoint gives no reply; what was answered is in the cache.
         """
-        return asyncio.run(self._all(failures, told))
-
-    async def _all(self, failures: Sequence[Failure], told: Callable[[int], None]) -> list[Explanation]:
         found: dict[int, Explanation] = {}
         async for index, explanation in each_done(failures, self.explain, self.n_at_once):
             found[index] = explanation
@@ -103,7 +103,7 @@ class LlmJudge:
         )
         return ChatRequest(
             messages=[{"role": "user", "content": text}],
-            response_format=response_format(Verdict, self.config.output),
+            response_format=response_format(Verdict, self.output),
             prompt_version=prompt.version,
         )
 
@@ -150,6 +150,47 @@ class LlmJudge:
             agreement=n_winning / len(votes),
             parse_error="" if spoken else votes[-1][0].parse_error,
         )
+
+
+@dataclass(frozen=True)
+class EndpointJudge:
+    """The judge's role played at an endpoint, for callers without an event loop."""
+
+    endpoint: Endpoint
+    """Where the model is served."""
+    rulebook: str
+    """As `LlmJudge`."""
+    patterns: Sequence[tuple[str, str]]
+    """As `LlmJudge`."""
+    config: LlmJudgeConfig
+    """As `LlmJudge`."""
+    cache: ResponseCache | None = None
+    """Replies of earlier runs."""
+    record: Callable[[LlmCall], None] | None = None
+    """Hears of every call."""
+
+    def explain_all(
+        self, failures: Sequence[Failure], told: Callable[[int], None] = lambda n_done: None
+    ) -> list[Explanation]:
+        """One explanation per failure, in their order; `told` hears of the number done.
+
+        Raises:
+            ChatError: When the endpoint gives no reply; what was answered is in the cache.
+        """
+        return asyncio.run(self._all(failures, told))
+
+    async def _all(self, failures: Sequence[Failure], told: Callable[[int], None]) -> list[Explanation]:
+        async with ChatClient("judge", self.endpoint, cache=self.cache, record=self.record) as client:
+            judge = LlmJudge(
+                client,
+                self.endpoint.model,
+                self.rulebook,
+                self.patterns,
+                self.config,
+                self.endpoint.output,
+                self.endpoint.max_concurrent,
+            )
+            return await judge.explain_all(failures, told)
 
 
 def task_text(task: Task, with_reference: bool) -> str:
