@@ -106,9 +106,9 @@ def test_a_reply_that_thought_until_it_was_cut_is_a_full_context() -> None:
 
 
 def test_a_refusal_for_good_stops_the_run() -> None:
-    with serving(lambda body, number: Served({"error": {"message": "no such model"}}, 404)) as server:
-        with pytest.raises(EndpointRefusedError, match="no such model"):
-            played(server, plain())
+    refusal = Served({"error": {"message": "no such model"}}, 404)
+    with serving(lambda *_: refusal) as server, pytest.raises(EndpointRefusedError, match="no such model"):
+        played(server, plain())
 
 
 @pytest.mark.parametrize(
