@@ -23,6 +23,9 @@
      └ QualityError
         └ GateError                        a gate can't be evaluated (not: a gate that says no)
 
+ConcurrentWriteError is a TransientError: the same attempt may succeed later. Every other error is permanent, and no
+retry changes it.
+
 Each is built from one message, `what[id]: expected ..., got ...; do ...`, and survives pickling. A failed
 episode is not an error but a row with its stop reason.
 """
@@ -43,6 +46,7 @@ __all__ = [
     "QualityError",
     "TaskError",
     "TrainerError",
+    "TransientError",
     "UngatedRoundError",
     "UnknownDomainError",
     "UnknownRoundError",
@@ -66,6 +70,10 @@ class FaultlineError(Exception):
         return self.message
 
 
+class TransientError(FaultlineError):
+    """Mixed into errors that may pass: the same attempt, a little later, can succeed."""
+
+
 class ConfigError(FaultlineError, ValueError):
     """An unknown or invalid profile, key, domain or pattern."""
 
@@ -86,7 +94,7 @@ class UngatedRoundError(WarehouseError):
     """A gate failed, or none ran, on the content that the round holds now."""
 
 
-class ConcurrentWriteError(WarehouseError):
+class ConcurrentWriteError(WarehouseError, TransientError):
     """Another writer replaced the same round first."""
 
 
