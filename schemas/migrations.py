@@ -16,7 +16,7 @@ import pyarrow as pa
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
 from schemas.records import Record
-from schemas.results import Checkpoint, PassHatK, TaskOutcome, TrainStep
+from schemas.results import Checkpoint, Explanation, PassHatK, TaskOutcome, TrainStep
 
 __all__ = ["MIGRATIONS", "Migration", "Upgrade", "reaching"]
 
@@ -49,9 +49,16 @@ def _unmarked(rows: pa.StructArray) -> pa.Array:
 
 _GUARDED = "gates guard every table, so every row carries the mark of its round's content"
 
-MIGRATIONS: tuple[Migration, ...] = tuple(
-    Migration(record, _GUARDED, computes={"round_fingerprint": _unmarked})
-    for record in (Checkpoint, TrainStep, TaskOutcome, PassHatK)
+MIGRATIONS: tuple[Migration, ...] = (
+    *(
+        Migration(record, _GUARDED, computes={"round_fingerprint": _unmarked})
+        for record in (Checkpoint, TrainStep, TaskOutcome, PassHatK)
+    ),
+    Migration(
+        Explanation,
+        "judges at endpoints vote, and their replies may be unreadable",
+        adds=("prompt_version", "votes", "agreement", "parse_error"),
+    ),
 )
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""
 

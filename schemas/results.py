@@ -52,6 +52,23 @@ class Blame(StrEnum):
     AGENT = "agent"
     USER = "user_simulator"
     TASK = "task"
+    UNKNOWN = "unknown"
+    """The judge's reply could not be read."""
+
+
+class JudgeVote(Record):
+    """One of several answers of a judge to the same question."""
+
+    pattern: str
+    """The pattern it names, empty when it could not be read."""
+    blame: Blame
+    """Whom it blames."""
+    decisive_turn: Index
+    """Index into the trajectory's messages."""
+    n_repairs: int = Field(ge=0)
+    """How often it was asked again because the answer did not fit."""
+    parse_error: str = ""
+    """Why the last answer did not fit, empty when it did."""
 
 
 class Explanation(Record):
@@ -75,6 +92,14 @@ class Explanation(Record):
     """A pattern of the domain's table as the judge reads the dialogue, or `other`."""
     made_by: Name
     """Name and version of the judge."""
+    prompt_version: str = ""
+    """Name and hash of the prompt file, empty for a program."""
+    votes: tuple[JudgeVote, ...] = ()
+    """The answers that were counted, empty for a program."""
+    agreement: Annotated[float, Unit("share")] = Field(default=1.0, ge=0, le=1)
+    """Share of the votes that name this blame and pattern."""
+    parse_error: str = ""
+    """Set when no vote could be read: blame and pattern are then unknown."""
 
 
 class FailureCluster(Record):

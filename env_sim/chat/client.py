@@ -23,11 +23,11 @@ from pydantic import JsonValue
 
 from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.limits import TokenBudget
-from env_sim.chat.wire import ChatReply, ReplyShapeError, read_reply
+from env_sim.chat.wire import ChatReply, ReplyShapeError, read_completion, read_reply
 from schemas.errors import ChatError, ContextOverflowError, EndpointRefusedError, EndpointUnavailableError
 from schemas.llm_calls import LlmCall, LlmOutcome
 
-__all__ = ["ChatClient", "ChatModel", "ChatRequest", "ResponseCache"]
+__all__ = ["ChatClient", "ChatModel", "ChatRequest", "ResponseCache", "TokenRequest"]
 
 CHARS_PER_TOKEN = 4
 """Guess of a prompt's tokens before the server has counted them."""
@@ -73,6 +73,30 @@ class ResponseCache(Protocol):
     def put(self, key: str, body: Mapping[str, JsonValue]) -> None:
         """Keep a body."""
         ...
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """Token ids to go on from."""
+
+    prompt_ids: Sequence[int]
+    """The whole context."""
+    max_tokens: int
+    """Bound on the reply."""
+    stop_ids: Sequence[int]
+    """Tokens that end the reply; the one that did is part of it."""
+    seed: int
+    """Of the server's sampling."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What is posted where, and how its answer is read."""
+
+    path: str
+    body: Mapping[str, Any]
+    read: Callable[[object], ChatReply]
+    prompt_version: str
 
 
 @dataclass
@@ -137,20 +161,40 @@ class ChatClient:
             EndpointRefusedError: When it refused the request for good (key, model, shape, spent quota).
             ContextOverflowError: When the prompt doesn't fit its context window.
         """
-        body = self._body(request)
-        content = json.dumps(body).encode()
+        return await self._answer(_Call("/chat/completions", self._body(request), read_reply, request.prompt_version))
+
+    async def complete_tokens(self, request: TokenRequest) -> ChatReply:
+        """Tokens that continue tokens: what was sampled is never spelled out and read again. Raises as `complete`."""
+        place = self.endpoint
+        body: dict[str, Any] = {
+            "model": place.model,
+            "prompt": list(request.prompt_ids),
+            "temperature": place.temperature,
+            "top_p": place.top_p,
+            "max_tokens": request.max_tokens,
+            "stop_token_ids": list(request.stop_ids),
+            "seed": request.seed,
+            "logprobs": 0,
+            "return_token_ids": True,
+            "add_special_tokens": False,
+            **place.extra_body,
+        }
+        return await self._answer(_Call("/completions", body, read_completion, ""))
+
+    async def _answer(self, call: _Call) -> ChatReply:
+        content = json.dumps(call.body).encode()
         # Bodies are built in one order, so their bytes are as good as a canonical spelling and a third of the price.
         key = f"call-{blake2b(content, digest_size=16).hexdigest()}"
         if self._cache is None:
-            return await self._fresh(key, content, request)
+            return await self._fresh(key, content, call)
         # Of equal requests at once one is sent, or a rerun would find the reply of the other.
         while (pending := self._under_way.get(key)) is not None:
             await asyncio.wait([pending])
         if (kept := self._cache.get(key)) is not None:
-            return self._kept(key, kept, request)
+            return self._kept(key, kept, call)
         done = self._under_way[key] = asyncio.get_running_loop().create_future()
         try:
-            reply = await self._fresh(key, content, request)
+            reply = await self._fresh(key, content, call)
             self._cache.put(key, reply.raw)
             return reply
         finally:
@@ -176,12 +220,12 @@ class ChatClient:
             body["seed"] = request.seed
         return body
 
-    def _kept(self, key: str, body: dict[str, JsonValue], request: ChatRequest) -> ChatReply:
-        reply = replace(read_reply(body), cached=True)
-        self._tell(_Attempt(key, time.monotonic()), request, LlmOutcome.OK, reply)
+    def _kept(self, key: str, body: dict[str, JsonValue], call: _Call) -> ChatReply:
+        reply = replace(call.read(body), cached=True)
+        self._tell(_Attempt(key, time.monotonic()), call, LlmOutcome.OK, reply)
         return reply
 
-    async def _fresh(self, key: str, content: bytes, request: ChatRequest) -> ChatReply:
+    async def _fresh(self, key: str, content: bytes, call: _Call) -> ChatReply:
         attempt = _Attempt(key, time.monotonic())
         guess = len(content) // CHARS_PER_TOKEN + self.endpoint.max_tokens
         used = 0
@@ -189,25 +233,25 @@ class ChatClient:
             attempt.started = time.monotonic()
             await self._budget.take(guess)
             try:
-                reply = await self._with_retries(content, attempt)
+                reply = await self._with_retries(content, call, attempt)
                 used = reply.input_tokens + reply.output_tokens
             except ChatError as error:
-                self._tell(attempt, request, _outcome(error), None)
+                self._tell(attempt, call, _outcome(error), None)
                 raise
             except asyncio.CancelledError:
-                self._tell(attempt, request, LlmOutcome.CANCELLED, None)
+                self._tell(attempt, call, LlmOutcome.CANCELLED, None)
                 raise
             finally:
                 self._budget.give_back(guess - used)
-        self._tell(attempt, request, LlmOutcome.OK, reply)
+        self._tell(attempt, call, LlmOutcome.OK, reply)
         return reply
 
-    async def _with_retries(self, content: bytes, attempt: _Attempt) -> ChatReply:
+    async def _with_retries(self, content: bytes, call: _Call, attempt: _Attempt) -> ChatReply:
         # Seeded by the request: no two calls wait alike, and a rerun waits the same.
         jitter = Random(attempt.key)
         while True:
             try:
-                return await self._post(content)
+                return await self._post(content, call)
             except (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError) as error:
                 if not _is_transient(error):
                     raise self._refusal(error, attempt) from None
@@ -223,10 +267,10 @@ class ChatClient:
             attempt.n_retries += 1
             await asyncio.sleep(pause)
 
-    async def _post(self, content: bytes) -> ChatReply:
+    async def _post(self, content: bytes, call: _Call) -> ChatReply:
         # The typed `chat.completions.create` spends 4 ms of CPU on a call, most of it on building models.
         response = await self._openai.post(
-            "/chat/completions",
+            call.path,
             content=content,
             cast_to=httpx2.Response,
             options={"headers": {"content-type": "application/json"}},
@@ -235,9 +279,9 @@ class ChatClient:
             body = json.loads(response.content)
         except (ValueError, RecursionError) as error:
             raise ReplyShapeError(f"expected JSON, got {error}") from None
-        return read_reply(body)
+        return call.read(body)
 
-    def _tell(self, attempt: _Attempt, request: ChatRequest, outcome: LlmOutcome, reply: ChatReply | None) -> None:
+    def _tell(self, attempt: _Attempt, call: _Call, outcome: LlmOutcome, reply: ChatReply | None) -> None:
         tokens = (reply.input_tokens, reply.output_tokens) if reply else (0, 0)
         cached = reply is not None and reply.cached
         self._record(
@@ -245,7 +289,7 @@ class ChatClient:
                 call_key=attempt.key,
                 role=self.role,
                 model=self.endpoint.model,
-                prompt_version=request.prompt_version,
+                prompt_version=call.prompt_version,
                 input_tokens=tokens[0],
                 output_tokens=tokens[1],
                 latency_s=0.0 if cached else time.monotonic() - attempt.started,

@@ -6,6 +6,7 @@ as JSON and nothing else.
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -46,8 +47,22 @@ def response_format(kind: type[BaseModel], how: str) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": {"name": kind.__name__, "schema": kind.model_json_schema()}}
 
 
-async def ask(model: ChatModel, request: ChatRequest, kind: type[T], *, repairs: int = 2) -> Answer[T]:
-    """Ask until a reply fits the schema, at most `repairs` times more than once.
+async def ask(
+    model: ChatModel,
+    request: ChatRequest,
+    kind: type[T],
+    *,
+    repairs: int = 2,
+    check: Callable[[T], str] = lambda value: "",
+) -> Answer[T]:
+    """Ask until a reply fits, at most `repairs` times more than once.
+
+    Args:
+        model: Who is asked.
+        request: What is asked; its `response_format` should name the schema.
+        kind: The schema.
+        repairs: How often the model is shown what is wrong.
+        check: What the schema can't say: the problem with a value, empty when it is fine.
 
     Raises:
         ChatError: When there is no reply at all.
@@ -55,6 +70,8 @@ async def ask(model: ChatModel, request: ChatRequest, kind: type[T], *, repairs:
     for n_repairs in range(repairs + 1):
         reply = await model.complete(request)
         value, problem = parse(reply.content, kind)
+        if value is not None and (problem := check(value)):
+            value = None
         if value is not None or n_repairs == repairs:
             return Answer(value, problem, reply, n_repairs)
         told = f"That does not fit: {problem}\nReply again, with one JSON object that fits and nothing else."

@@ -15,7 +15,16 @@ from pydantic import JsonValue
 
 from schemas import Message, ToolCall
 
-__all__ = ["MAX_TEXT_CHARS", "ChatReply", "ReplyShapeError", "as_message", "as_wire", "defang", "read_reply"]
+__all__ = [
+    "MAX_TEXT_CHARS",
+    "ChatReply",
+    "ReplyShapeError",
+    "as_message",
+    "as_wire",
+    "defang",
+    "read_completion",
+    "read_reply",
+]
 
 MAX_TEXT_CHARS = 100_000
 """Bound on one message's text: 25,000 tokens, more than any tool here prints in good faith."""
@@ -119,6 +128,37 @@ def read_reply(body: object) -> ChatReply:
         prompt_token_ids=_token_ids(body.get("prompt_token_ids")),
         token_ids=_token_ids(choice.get("token_ids")),
         logprobs=_logprobs(choice.get("logprobs")),
+        raw=body,
+    )
+
+
+def read_completion(body: object) -> ChatReply:
+    """The first choice of a completion of tokens.
+
+    Raises:
+        ReplyShapeError: When the body has none, or the server doesn't tell ids and log-probabilities.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
+        raise ReplyShapeError(f"expected a completion with a choice, got {_short(body)}")
+    choice = body["choices"][0]
+    if not isinstance(choice, dict):
+        raise ReplyShapeError(f"expected a choice, got {_short(choice)}")
+    ids, logprobs = _token_ids(choice.get("token_ids")), choice.get("logprobs")
+    found = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+    if not ids or not isinstance(found, list) or len(found) != len(ids):
+        raise ReplyShapeError(
+            f"expected token_ids and as many token_logprobs in the choice, got {_short(choice)}; the server must "
+            "understand return_token_ids (vLLM does)"
+        )
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    return ChatReply(
+        content=_text(choice, "text"),
+        finish_reason=str(choice.get("finish_reason") or "stop"),
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
+        token_ids=ids,
+        logprobs=tuple(float(each) if isinstance(each, (int, float)) else 0.0 for each in found),
         raw=body,
     )
 
