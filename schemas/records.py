@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from schemas.ids import LATER
+
 BOOTSTRAP = "bootstrap"
 """Round key of everything that exists before the first round."""
 
@@ -60,10 +62,33 @@ class Detail(Record):
     """The words in which the user tells it."""
 
 
-class Change(Record):
-    """A change of mind: said instead of "yes" at the first confirmation of the goal."""
+class When(StrEnum):
+    """What the agent does when the user brings something up."""
+
+    LISTING = "listing"
+    """It lists an action of the wished kind for a yes, for the first time."""
+    QUESTION = "question"
+    """It asks for a fact about the wish."""
+    MESSAGE = "message"
+    """It says anything to the user."""
+
+
+class Remark(Record):
+    """Words that the user brings up once and unasked: a hint given late or, as a `Change`, a new mind.
+
+    At a listing they stand in place of the answer, else behind it. They come at the first listing at the latest: no
+    quick agent passes them by.
+    """
 
     text: Name
+    when: Annotated[When, LATER] = When.LISTING
+    n: Annotated[int, Field(ge=1), LATER] = 1
+    """At which question or message since the wish was raised."""
+
+
+class Change(Remark):
+    """A change of mind."""
+
     action: Action
     """What the user wants from then on."""
 
@@ -78,6 +103,20 @@ class Goal(Record):
     details: tuple[Detail, ...] = ()
     """Facts told only when asked for."""
     change: Change | None = None
+    remarks: Annotated[tuple[Remark, ...], LATER] = ()
+    """Hints given late."""
+    hesitation: Annotated[Name | None, LATER] = None
+    """Said in place of the yes when an action is listed for the first time: a yes needs the same listing again."""
+    preferences: Annotated[tuple[Name, ...], LATER] = ()
+    """Next best wishes in words, one said at each refusal; `action` is the best that can be had."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that the user may say about the goal in words of its own."""
+        changed = (self.change.text,) if self.change else ()
+        hesitated = (self.hesitation,) if self.hesitation else ()
+        facts, remarks = (detail.text for detail in self.details), (remark.text for remark in self.remarks)
+        return (self.request, *facts, *changed, *remarks, *hesitated, *self.preferences)
 
     @property
     def accepted(self) -> Action | None:
@@ -96,6 +135,15 @@ class Identity(Record):
     """None: the user does not remember it and gives name and zip code."""
 
 
+class Confirmation(StrEnum):
+    """To which listed actions the user says yes."""
+
+    BY_KIND = "by_kind"
+    """To any of the kind that it asked for: it does not know the ids."""
+    BY_DETAIL = "by_detail"
+    """To the right one only: it recognises what it wants, corrects what it does not, and waits for the right write."""
+
+
 class Scenario(Record):
     """All that the user simulator knows. The agent sees none of it but the words that are said."""
 
@@ -107,6 +155,9 @@ class Scenario(Record):
     """How many goals the opening already names; the others are raised when the ones before are done."""
     patience: int = Field(default=4, ge=1, le=20)
     """Unhelpful agent messages after which the user leaves."""
+    confirmation: Annotated[Confirmation, LATER] = Confirmation.BY_KIND
+    unknown: Annotated[tuple[Name, ...], LATER] = ()
+    """Topics that the user knows nothing about, and says so: unhelpful is only who asks again."""
 
 
 class Criteria(Record):
