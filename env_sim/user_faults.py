@@ -35,9 +35,10 @@ _ASSISTANT = re.compile(
 _MIN_ID_CHARS = 5
 _COMMON = frozenset({*TOPICS}).union(
     _WORD.findall(
-        "a an and are as at be but by can check could do else for from get go had has have i if in is it its just know "
-        "me mean my need no not now of on one or other please same so sorry sure thank thanks that the them then there "
-        "they think this to too want was we well what when which will with would wrong yes yet you your"
+        "a also an and are as at be bought but buy by can check could do else for from get go had has have i if in is "
+        "it its just know me mean my need no not now of on one or other please same so sorry sure thank thanks that "
+        "the them then there they think this to too want was we well what when which will with would wrong yes yet you "
+        "your"
     )
 )
 """Words that tell nothing by themselves."""
@@ -52,7 +53,7 @@ def user_faults(scenario: Scenario, messages: Sequence[Message], stop_reason: St
     return watch.faults
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Secret:
     """Words that must not be said before their point."""
 
@@ -66,7 +67,7 @@ class _Secret:
         return self.words <= words if self.words else self.text.lower() in said
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Wish:
     """A goal, and what the user has heard and said about it."""
 
@@ -175,11 +176,12 @@ class _Watch:
         listed = _listed(question) if question else None
         if listed is not None:
             self._counts[When.LISTING] += 1
-        self._see_facts(text, listed)
+        remarked = self._see_facts(text, listed)
         if listed is not None:
-            self._see_answer(text, listed)
+            self._see_answer(text, listed, remarked)
 
-    def _see_facts(self, text: str, listed: Action | None) -> None:
+    def _see_facts(self, text: str, listed: Action | None) -> bool:
+        """Judge what is told; whether a remark was among it."""
         said = text.lower()
         words = frozenset(_WORD.findall(said))
         for value in self._hidden:
@@ -188,11 +190,12 @@ class _Watch:
         for email in _EMAIL.findall(said):
             if email not in self._own_emails() and email not in self._heard:
                 self._note(UserFaultKind.CONTRADICTED, f"gave the address {email!r}, which is not its own")
-        for wish in self._wishes:
-            for secret in [secret for secret in wish.secrets if secret.in_words(said, words)]:
-                wish.secrets.remove(secret)
-                if not self._may_tell(wish, secret, listed):
-                    self._note(UserFaultKind.REVEALED, f"unasked: {secret.text!r}")
+        told = [(wish, secret) for wish in self._wishes for secret in wish.secrets if secret.in_words(said, words)]
+        for wish, secret in told:
+            wish.secrets.remove(secret)
+            if not self._may_tell(wish, secret, listed):
+                self._note(UserFaultKind.REVEALED, f"unasked: {secret.text!r}")
+        return any(secret.remark for _, secret in told)
 
     def _own_emails(self) -> set[str]:
         """Addresses that stand in the scenario."""
@@ -233,13 +236,13 @@ class _Watch:
                 left.remove(done)
         return undone
 
-    def _see_answer(self, text: str, listed: Action) -> None:
-        """Judge the answer to a listing."""
+    def _see_answer(self, text: str, listed: Action, remarked: bool) -> None:
+        """Judge the answer to a listing; a remark may begin with a no that means something else."""
         of_kind = [w for w in self._wishes if any(action.name == listed.name for action in self._actions(w))]
         fitting = [w for w in of_kind if any(self._fits(listed, action) for action in self._actions(w))]
         if says_yes(text):
             self._see_yes(listed, of_kind, fitting)
-        elif _NO.match(text) and len(of_kind) == 1 and self._is_surely_right(listed, fitting):
+        elif _NO.match(text) and not remarked and len(of_kind) == 1 and self._is_surely_right(listed, fitting):
             self._note(UserFaultKind.CONTRADICTED, f"said no to {listed.name} as it wants it")
         for wish in of_kind:
             wish.n_listings += 1
@@ -263,11 +266,10 @@ class _Watch:
     def _is_surely_right(self, listed: Action, fitting: list[_Wish]) -> bool:
         """Whether a wish that must be open by now wants this and no more, and nothing else was to be said first."""
         raised = self._wishes[: self._scenario.raised_in_opening]
-        undone = self._undone(sure=True)
-        return any(
-            wish in raised and wish in undone and len(self._actions(wish)) == 1 and self._may_say_yes(wish, listed)
-            for wish in fitting
-        )
+        open_wishes = [wish for wish in self._undone(sure=True) if wish in raised and wish in fitting]
+        # Hesitation may begin with a no and comes again for another listing.
+        sure = [wish for wish in open_wishes if len(self._actions(wish)) == 1 and not wish.goal.hesitation]
+        return any(self._may_say_yes(wish, listed) for wish in sure)
 
 
 def _listed(text: str) -> Action | None:
