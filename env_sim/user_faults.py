@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from env_sim.conduct import UNSPELLABLE, ListedKey, differing, listed_action, listed_key, says_yes
+from env_sim.conduct import UNSPELLABLE, ListedKey, differing, listed_key, says_yes
 from env_sim.dialogue import DENY_TEXT, DONE_TEXT, TOPICS, Ask, Confirm, read_act
 from schemas import Action, Confirmation, Goal, Message, Remark, Scenario, StopReason, UserFault, UserFaultKind, When
 
@@ -103,8 +103,8 @@ class _Watch:
         self._last_user_turn = 0
         self._heard = ""
         """All that the assistant has said, lower case."""
-        self._question: str | None = None
-        """The assistant's words that wait for an answer."""
+        self._listed: Action | None = None
+        """The listing that waits for an answer."""
         self._asked: set[str] = set()
         self._asked_anything = False
         self._counts = {When.LISTING: 0, When.QUESTION: 0, When.MESSAGE: 0}
@@ -148,14 +148,15 @@ class _Watch:
         for call in message.tool_calls:
             if call.name in self._kinds:
                 self._calls[call.id] = Action(name=call.name, arguments=call.arguments)
+        self._listed = None
         if message.tool_calls:
-            self._question = None
             return
         text = message.content
-        self._question = text
         self._heard += "\n" + text.lower()
         self._counts[When.MESSAGE] += 1
         act = read_act(text)
+        if isinstance(act, Confirm):
+            self._listed = act.action
         if isinstance(act, Confirm) or text in (DENY_TEXT, DONE_TEXT):
             return
         self._counts[When.QUESTION] += not (isinstance(act, Ask) and act.topic == "identity")
@@ -167,13 +168,12 @@ class _Watch:
 
     def _see_user(self, message: Message) -> None:
         self._last_user_turn = self._turn
-        question, self._question = self._question, None
+        listed, self._listed = self._listed, None
         text = message.content
-        if message.tool_calls or _ASSISTANT.search(text) or _listed(text):
+        if message.tool_calls or _ASSISTANT.search(text):
             self._note(UserFaultKind.SPOKE_AS_ASSISTANT, f"said {text!r}")
         elif not text.strip():
             self._note(UserFaultKind.EMPTY, "an empty message")
-        listed = _listed(question) if question else None
         if listed is not None:
             self._counts[When.LISTING] += 1
         remarked = self._see_facts(text, listed)
@@ -183,13 +183,13 @@ class _Watch:
     def _see_facts(self, text: str, listed: Action | None) -> bool:
         """Judge what is told; whether a remark was among it."""
         said = text.lower()
-        words = frozenset(_WORD.findall(said))
         for value in self._hidden:
             if value in said and value not in self._heard:
                 self._note(UserFaultKind.REVEALED, f"said {value!r}, which it can't know")
-        for email in _EMAIL.findall(said):
+        for email in _EMAIL.findall(said) if "@" in said else ():
             if email not in self._own_emails() and email not in self._heard:
                 self._note(UserFaultKind.CONTRADICTED, f"gave the address {email!r}, which is not its own")
+        words = frozenset(_WORD.findall(said) if any(wish.secrets for wish in self._wishes) else ())
         told = [(wish, secret) for wish in self._wishes for secret in wish.secrets if secret.in_words(said, words)]
         for wish, secret in told:
             wish.secrets.remove(secret)
@@ -270,13 +270,6 @@ class _Watch:
         # Hesitation may begin with a no and comes again for another listing.
         sure = [wish for wish in open_wishes if len(self._actions(wish)) == 1 and not wish.goal.hesitation]
         return any(self._may_say_yes(wish, listed) for wish in sure)
-
-
-def _listed(text: str) -> Action | None:
-    try:
-        return listed_action(text)
-    except UNSPELLABLE:
-        return None
 
 
 def _secrets(scenario: Scenario, goal: Goal) -> Iterator[_Secret]:
