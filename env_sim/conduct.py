@@ -5,6 +5,8 @@ Facts only, no verdicts: which action a message lists, whether an answer is a ye
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from pydantic import JsonValue
 
@@ -32,6 +34,25 @@ def listed_action(text: str) -> Action | None:
     """The action that an assistant's message lists for a yes, its arguments as texts; None when it lists none."""
     act = read_act(text)
     return act.action if isinstance(act, Confirm) else None
+
+
+def differing(said: Action, wanted: Action) -> list[str]:
+    """Arguments in which an action differs from the wanted one of its name, the wanted ones first; [] when in none.
+
+    Values are compared as they are listed. Lists belong together entry by entry (an item and what it becomes), in any
+    order of the entries.
+    """
+    had = {key: value_text(value) for key, value in said.arguments.items()}
+    meant = {key: value_text(value) for key, value in wanted.arguments.items()}
+    wrong = [key for key in {**meant, **had} if had.get(key) != meant.get(key)]
+    lists = [key for key, value in wanted.arguments.items() if isinstance(value, list)]
+    reordered = set(wrong) <= set(lists) and _entries(had, lists) == _entries(meant, lists)
+    return [] if reordered else wrong
+
+
+def _entries(texts: Mapping[str, str], lists: Sequence[str]) -> list[tuple[str, ...]]:
+    """What stands together in the lists, sorted."""
+    return sorted(zip_longest(*(texts.get(key, "").split(", ") for key in lists), fillvalue=""))
 
 
 def says_yes(text: str) -> bool:

@@ -198,13 +198,9 @@ def _weights(
 
 def wording_key(task: Task) -> str:
     """What makes two tasks the same to a policy: world, words said, end state required."""
-    said = [task.scenario.opening]
-    for goal in task.scenario.goals:
-        said.append(goal.request)
-        said.extend(f"{detail.topic}: {detail.text}" for detail in goal.details)
-        said.extend([goal.change.text] if goal.change else [])
+    said = [task.scenario.opening, *(text for goal in task.scenario.goals for text in goal.texts)]
     words = [" ".join(text.lower().split()) for text in said]
-    return canonical_json([task.database_id, words, task.criteria])
+    return canonical_json([task.database_id, words, task.scenario.confirmation, task.criteria])
 
 
 def distinct_tasks(tasks: Iterable[Task]) -> list[Task]:

@@ -1,17 +1,18 @@
 """The scripted user: a scenario made to speak.
 
-It tells facts only when asked, says yes to a listed action of the kind it asked for, changes its mind where the
-scenario says so, and leaves when its patience is spent or its wishes are dealt with. It judges a proposal by its kind
-and not by its ids: a person who does not know the ids cannot correct them, and correcting by the hidden goal would
-teach an agent to guess.
+It tells facts only when asked, brings up its remarks where the scenario puts them, says yes as its `Confirmation`
+says, and leaves when its patience is spent or each wish is dealt with: written, or rightly refused. By kind it judges
+no ids: who does not know them cannot correct them. By detail it says which part is wrong and repeats what it has said;
+it never tells a fact that nobody asked for, nor an id that its own words do not hold.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from env_sim.dialogue import Ask, Confirm, Deny, Done, read_act
-from schemas import Action, Goal, Scenario
+from env_sim.conduct import ListedKey, differing, listed_key
+from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, read_act
+from schemas import Action, Change, Confirmation, Goal, Remark, Scenario, When
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,64 @@ class UserReply:
     """Set with `left`: every wish was acted on or refused, as far as the user can tell."""
 
 
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """A goal in the course of the talk."""
+
+    goal: Goal
+    wanted: Action | None
+    """The write that fulfils it as things stand."""
+    pending: list[Remark]
+    preferences: list[str]
+    said: list[str]
+    """The request and what was told about it since, in the order in which it was said."""
+    heard: Counter[When] = field(default_factory=Counter)
+    listed: set[ListedKey] = field(default_factory=set)
+    """Listings that were answered with hesitation."""
+    refused: bool = False
+
+    @classmethod
+    def of(cls, goal: Goal) -> "_Wish":
+        pending = [*((goal.change,) if goal.change else ()), *goal.remarks]
+        return cls(goal, goal.action, pending, list(goal.preferences), [goal.request])
+
+    def hear(self, act: Act) -> None:
+        """Count towards the points of its remarks."""
+        self.heard[When.MESSAGE] += 1
+        self.heard[When.QUESTION] += isinstance(act, Ask) and act.topic != "identity"
+
+    def due(self) -> list[Remark]:
+        """Remarks whose question or message has come."""
+        return [r for r in self.pending if r.when is not When.LISTING and self.heard[r.when] >= r.n]
+
+    def remark(self, remarks: Sequence[Remark]) -> str:
+        """Say them; a change of mind is one from here on."""
+        for remark in remarks:
+            self.pending.remove(remark)
+            if isinstance(remark, Change):
+                self.wanted = remark.action
+        return self.tell(*(remark.text for remark in remarks))
+
+    def tell(self, *texts: str) -> str:
+        """Say something that stays true."""
+        self.said += [text for text in texts if text not in self.said]
+        return " ".join(texts)
+
+
 @dataclass
 class ScriptedUser:
     """One user in one episode; holds the state of the talk, never the state of the world."""
 
     scenario: Scenario
+    _wishes: list[_Wish] = field(init=False)
     _raised: int = field(init=False)
-    _refused: set[int] = field(init=False, default_factory=set)
-    _changed: set[int] = field(init=False, default_factory=set)
+    _admitted: set[str] = field(init=False, default_factory=set)
+    """Topics of which the user has said that it knows nothing."""
     _annoyance: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         """Start with the goals that the opening names."""
+        self._wishes = [_Wish.of(goal) for goal in self.scenario.goals]
         self._raised = self.scenario.raised_in_opening
 
     def opening(self) -> str:
@@ -50,57 +97,77 @@ class ScriptedUser:
             writes: state-changing calls made so far, which the user would learn of by e-mail.
         """
         act = read_act(text)
-        open_goals = self._open_goals(writes)
+        wishes = self._open(writes)
+        waiting = [wish for wish in wishes if wish.pending]
+        for wish in waiting:
+            wish.hear(act)
+        answer = self._answer(act, wishes)
+        remarks = [wish.remark(due) for wish in waiting if not wish.refused and (due := wish.due())]
+        return UserReply(" ".join([answer.text, *remarks])) if remarks and not answer.left else answer
+
+    def _answer(self, act: Act, wishes: list[_Wish]) -> UserReply:
         match act:
             case Confirm(action):
-                return self._answer_confirmation(action, open_goals)
+                return self._answer_listing(action, wishes)
             case Ask(topic):
-                return self._answer_question(topic, open_goals)
+                return self._answer_question(topic, wishes)
             case Deny():
-                return self._answer_refusal(open_goals)
+                return self._answer_refusal(wishes)
             case Done():
-                return self._answer_completion(open_goals)
+                return self._answer_completion(wishes)
         return self._annoyed("sorry, i do not understand.")
 
-    def _open_goals(self, writes: Sequence[Action]) -> list[int]:
-        """Indexes of raised goals that no write of their kind has dealt with yet."""
-        done = Counter(action.name for action in writes)
-        open_goals = []
-        for index, goal in enumerate(self.scenario.goals[: self._raised]):
-            kind = goal.action.name if goal.action else None
-            if index in self._refused:
-                continue
-            if kind is not None and done[kind] > 0:
-                done[kind] -= 1
-                continue
-            open_goals.append(index)
-        return open_goals
+    @property
+    def _by_detail(self) -> bool:
+        return self.scenario.confirmation is Confirmation.BY_DETAIL
 
-    def _answer_confirmation(self, proposal: Action, open_goals: list[int]) -> UserReply:
-        for index in open_goals:
-            goal = self.scenario.goals[index]
-            if goal.action is None or goal.action.name != proposal.name:
+    def _open(self, writes: Sequence[Action]) -> list[_Wish]:
+        """Raised wishes that no write has dealt with yet: one of their kind, or by detail just theirs."""
+        left = list(writes)
+        found = []
+        for wish in self._wishes[: self._raised]:
+            if wish.refused:
                 continue
-            if goal.change and index not in self._changed:
-                self._changed.add(index)
-                return UserReply(goal.change.text)
-            return UserReply("yes, please.")
-        if not open_goals:
-            return self._annoyed("no, that is not needed.")
-        return self._annoyed(f"no. {self.scenario.goals[open_goals[0]].request}")
+            done = next((write for write in left if wish.wanted and self._fits(write, wish.wanted)), None)
+            if done is None:
+                found.append(wish)
+            else:
+                left.remove(done)
+        return found
 
-    def _answer_question(self, topic: str, open_goals: list[int]) -> UserReply:
+    def _fits(self, action: Action, wanted: Action) -> bool:
+        return action.name == wanted.name and not (self._by_detail and differing(action, wanted))
+
+    def _answer_listing(self, listed: Action, wishes: list[_Wish]) -> UserReply:
+        of_kind = [wish for wish in wishes if wish.wanted and wish.wanted.name == listed.name]
+        if not of_kind:
+            return self._annoyed(f"no. {self._again(wishes[0])}" if wishes else "no, that is not needed.")
+        wish = next((wish for wish in of_kind if wish.wanted and self._fits(listed, wish.wanted)), of_kind[0])
+        if wish.pending:
+            return UserReply(wish.remark(list(wish.pending)))
+        if wish.wanted and not self._fits(listed, wish.wanted):
+            return self._annoyed(f"no, {_mistake(differing(listed, wish.wanted))}. {self._again(wish)}")
+        key = listed_key(listed)
+        if wish.goal.hesitation and key not in wish.listed:
+            wish.listed.add(key)
+            return UserReply(wish.goal.hesitation)
+        return UserReply("yes, please.")
+
+    def _again(self, wish: _Wish) -> str:
+        """The wish once more; by kind in its first words, also after a change of mind."""
+        return " ".join(wish.said) if self._by_detail else wish.goal.request
+
+    def _answer_question(self, topic: str, wishes: list[_Wish]) -> UserReply:
         if topic == "identity":
             return UserReply(self._identity_text())
-        for index in open_goals:
-            for detail in self._known(index):
-                if detail[0] == topic:
-                    return UserReply(detail[1])
+        for wish in wishes:
+            for detail in wish.goal.details:
+                if detail.topic == topic:
+                    return UserReply(wish.tell(detail.text))
+        if topic in self.scenario.unknown and topic not in self._admitted:
+            self._admitted.add(topic)
+            return UserReply("i do not know.")
         return self._annoyed("i already told you all i know.")
-
-    def _known(self, index: int) -> list[tuple[str, str]]:
-        goal: Goal = self.scenario.goals[index]
-        return [(detail.topic, detail.text) for detail in goal.details]
 
     def _identity_text(self) -> str:
         who = self.scenario.identity
@@ -108,24 +175,26 @@ class ScriptedUser:
             return f"my email is {who.email}."
         return f"my name is {who.first_name} {who.last_name}, zip code {who.zip}."
 
-    def _answer_refusal(self, open_goals: list[int]) -> UserReply:
-        infeasible = [index for index in open_goals if self.scenario.goals[index].action is None]
-        if not infeasible:
+    def _answer_refusal(self, wishes: list[_Wish]) -> UserReply:
+        refusable = next((wish for wish in wishes if wish.preferences or wish.wanted is None), None)
+        if refusable is None:
             return self._annoyed("are you sure? please check again.")
-        self._refused.add(infeasible[0])
-        return self._next_wish([index for index in open_goals if index != infeasible[0]])
+        if refusable.preferences:
+            return UserReply(refusable.tell(refusable.preferences.pop(0)))
+        refusable.refused = True
+        return self._next_wish([wish for wish in wishes if wish is not refusable])
 
-    def _answer_completion(self, open_goals: list[int]) -> UserReply:
-        if open_goals:
-            return self._annoyed(f"you have not done it yet. {self.scenario.goals[open_goals[0]].request}")
-        return self._next_wish(open_goals)
+    def _answer_completion(self, wishes: list[_Wish]) -> UserReply:
+        if wishes:
+            return self._annoyed(f"you have not done it yet. {self._again(wishes[0])}")
+        return self._next_wish(wishes)
 
-    def _next_wish(self, open_goals: list[int]) -> UserReply:
-        if open_goals:
-            return UserReply(f"ok. {self.scenario.goals[open_goals[0]].request}")
-        if self._raised < len(self.scenario.goals):
+    def _next_wish(self, wishes: list[_Wish]) -> UserReply:
+        if wishes:
+            return UserReply(f"ok. {self._again(wishes[0])}")
+        if self._raised < len(self._wishes):
             self._raised += 1
-            return UserReply(self.scenario.goals[self._raised - 1].request)
+            return UserReply(self._wishes[self._raised - 1].goal.request)
         return UserReply("no, thank you. bye.", left=True, satisfied=True)
 
     def _annoyed(self, text: str) -> UserReply:
@@ -133,3 +202,9 @@ class ScriptedUser:
         if self._annoyance >= self.scenario.patience:
             return UserReply("this does not help me. bye.", left=True)
         return UserReply(text)
+
+
+def _mistake(arguments: Sequence[str]) -> str:
+    """Which parts of a listing are wrong, in the words in which they were listed."""
+    names = [name.removesuffix("_ids").removesuffix("_id").replace("_", " ") for name in arguments]
+    return f"wrong {', '.join(names)}" if names else "that is not it"

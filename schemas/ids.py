@@ -7,6 +7,7 @@ list of legal rounds lives with the partitions. Changing anything here renames e
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from schemas.errors import ConfigError
 if TYPE_CHECKING:
     from schemas.records import Action, Criteria, Scenario
 
-__all__ = ["canonical_json", "content_id", "round_key", "round_number", "task_id", "trajectory_id"]
+__all__ = ["LATER", "canonical_json", "content_id", "round_key", "round_number", "task_id", "trajectory_id"]
 
 ID_BYTES = 8
 """16 hex digits: 64 bits put the chance of one collision among a million ids near 3e-8."""
+
+LATER = "later"
+"""Annotation of a record's field that came after rows were stored: at its default it leaves ids as they were."""
 
 MAX_ROUND = 999
 """Three digits, so that keys sort as text in the order of their numbers."""
@@ -52,8 +56,16 @@ def canonical_json(value: object, *, finite: bool = True) -> str:
 
 def _fields(value: object) -> object:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        later = _later(type(value))
+        fields = ((name, getattr(value, name)) for name in type(value).model_fields)
+        return {name: field for name, field in fields if name not in later or field != later[name]}
     raise TypeError(f"{type(value).__name__} has no canonical spelling")
+
+
+@cache
+def _later(record: type[BaseModel]) -> dict[str, object]:
+    """Defaults of the fields that came later."""
+    return {name: info.default for name, info in record.model_fields.items() if LATER in info.metadata}
 
 
 def content_id(prefix: str, value: object) -> str:

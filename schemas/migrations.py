@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
-from schemas.records import Record
+from schemas.records import Change, Goal, Record, Scenario, Trajectory
 from schemas.results import Checkpoint, Explanation, PassHatK, TaskOutcome, TrainStep
 
 __all__ = ["MIGRATIONS", "Migration", "Upgrade", "reaching"]
@@ -59,6 +59,12 @@ MIGRATIONS: tuple[Migration, ...] = (
         "judges at endpoints vote, and their replies may be unreadable",
         adds=("prompt_version", "votes", "agreement", "parse_error"),
     ),
+    Migration(Change, "a new mind may come at other moments than the first listing", adds=("when", "n")),
+    Migration(Goal, "users hesitate, prefer, bring hints late", adds=("remarks", "hesitation", "preferences")),
+    Migration(Scenario, "users confirm by detail, and know that they don't know", adds=("confirmation", "unknown")),
+    Migration(Trajectory, "users make mistakes, which are not the agent's", adds=("user_fault",)),
+    Migration(TaskOutcome, "episodes that the user spoilt are counted apart", adds=("n_user_faults",)),
+    Migration(PassHatK, "episodes that the user spoilt are counted apart", adds=("n_user_faults",)),
 )
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""
 

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from schemas.ids import LATER
+
 BOOTSTRAP = "bootstrap"
 """Round key of everything that exists before the first round."""
 
@@ -95,11 +97,35 @@ class Detail(Record):
     """The words in which the user tells it."""
 
 
-class Change(Record):
-    """A change of mind: said instead of "yes" at the first confirmation of the goal."""
+class When(StrEnum):
+    """What the agent does when the user brings something up."""
+
+    LISTING = "listing"
+    """It lists an action of the wished kind for a yes, for the first time."""
+    QUESTION = "question"
+    """It asks for a fact about the wish."""
+    MESSAGE = "message"
+    """It says anything to the user."""
+
+
+class Remark(Record):
+    """Words that the user brings up once and unasked: a hint given late or, as a `Change`, a new mind.
+
+    At a listing they stand in place of the answer, else behind it. They come at the first listing at the latest: no
+    quick agent passes them by.
+    """
 
     text: Name
-    """The words in which the user tells it."""
+    """The words in which the user brings it up."""
+    when: Annotated[When, LATER] = When.LISTING
+    """What the agent does when it comes."""
+    n: Annotated[int, Field(ge=1), Unit("messages"), LATER] = 1
+    """At which question or message since the wish was raised."""
+
+
+class Change(Remark):
+    """A change of mind."""
+
     action: Action
     """What the user wants from then on."""
 
@@ -115,6 +141,20 @@ class Goal(Record):
     """Facts told only when asked for."""
     change: Change | None = None
     """The change of mind, None when the user keeps the wish."""
+    remarks: Annotated[tuple[Remark, ...], LATER] = ()
+    """Hints given late."""
+    hesitation: Annotated[Name | None, LATER] = None
+    """Said in place of the yes when an action is listed for the first time: a yes needs the same listing again."""
+    preferences: Annotated[tuple[Name, ...], LATER] = ()
+    """Next best wishes in words, one said at each refusal; `action` is the best that can be had."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that the user may say about the goal in words of its own."""
+        changed = (self.change.text,) if self.change else ()
+        hesitated = (self.hesitation,) if self.hesitation else ()
+        facts, remarks = (detail.text for detail in self.details), (remark.text for remark in self.remarks)
+        return (self.request, *facts, *changed, *remarks, *hesitated, *self.preferences)
 
     @property
     def accepted(self) -> Action | None:
@@ -137,6 +177,15 @@ class Identity(Record):
     """None: the user does not remember it and gives name and zip code."""
 
 
+class Confirmation(StrEnum):
+    """To which listed actions the user says yes."""
+
+    BY_KIND = "by_kind"
+    """To any of the kind that it asked for: it does not know the ids."""
+    BY_DETAIL = "by_detail"
+    """To the right one only: it recognises what it wants, corrects what it does not, and waits for the right write."""
+
+
 class Scenario(Record):
     """All that the user simulator knows. The agent sees none of it but the words that are said."""
 
@@ -150,6 +199,10 @@ class Scenario(Record):
     """How many goals the opening already names; the others are raised when the ones before are done."""
     patience: Annotated[int, Unit("messages")] = Field(default=4, ge=1, le=20)
     """Unhelpful agent messages after which the user leaves."""
+    confirmation: Annotated[Confirmation, LATER] = Confirmation.BY_KIND
+    """What a listed action must be like for a yes."""
+    unknown: Annotated[tuple[Name, ...], LATER] = ()
+    """Topics that the user knows nothing about, and says so: unhelpful is only who asks again."""
 
 
 class Criteria(Record):
@@ -236,6 +289,34 @@ class RewardParts(Record):
     """The weighted sum that the trainer saw."""
 
 
+class UserFaultKind(StrEnum):
+    """What a user simulator can do wrong by its scenario."""
+
+    LEFT_EARLY = "left_early"
+    """It left satisfied before the write that it asked for, or in anger before its patience could be spent."""
+    REVEALED = "revealed"
+    """It told a fact that nobody had asked for, a remark before its point, or an id that it can't know."""
+    CONFIRMED_WRONG = "confirmed_wrong"
+    """It said yes to an action that is not the wished one, as far as its scenario lets it judge."""
+    CONTRADICTED = "contradicted"
+    """It said no to the right action, yes where its scenario has other words, or that it is somebody else."""
+    SPOKE_AS_ASSISTANT = "spoke_as_assistant"
+    """It listed an action, called a tool or offered its help."""
+    EMPTY = "empty"
+    """It said nothing."""
+
+
+class UserFault(Record):
+    """A mistake of the user simulator, after which an episode says little about the agent."""
+
+    kind: UserFaultKind
+    """What it did wrong."""
+    turn: Annotated[int, Unit("index")] = Field(ge=0)
+    """Index into the trajectory's messages: the user's message at fault."""
+    evidence: Name
+    """What shows it, in at most 160 characters."""
+
+
 class Trajectory(Record):
     """The stored record of one episode."""
 
@@ -267,6 +348,8 @@ class Trajectory(Record):
     """True where the policy sampled the token. Same length as token_ids."""
     logprobs: tuple[Annotated[float, Bits(32), Unit("nats")], ...] = ()
     """Sampler log-probability (natural log, at the sampling temperature) of each sampled token, 0 elsewhere."""
+    user_fault: UserFault | None = None
+    """The user simulator's first mistake, None when it kept to its scenario; leaves the rates with the episode."""
 
     @property
     def succeeded(self) -> bool:

@@ -201,11 +201,13 @@ class TaskOutcome(Record):
     pattern: Name
     """The task's failure pattern."""
     n_trials: int = Field(ge=1)
-    """Trials that count, infrastructure failures left out."""
+    """Trials that count, infrastructure failures and user faults left out."""
     n_successes: int = Field(ge=0)
     """Trials that succeeded."""
     n_excluded: int = Field(ge=0)
-    """Infrastructure failures, not in n_trials."""
+    """Trials lost to the infrastructure or to a user fault, not in n_trials."""
+    n_user_faults: int = Field(default=0, ge=0)
+    """Those of n_excluded that the user simulator spoilt."""
     seed: Seed
     """Seed of every random choice behind this row."""
 
@@ -228,9 +230,11 @@ class PassHatK(Record):
     n_tasks: int = Field(ge=1)
     """Tasks in the estimate."""
     n_trials: int = Field(ge=1)
-    """Trials that count, infrastructure failures left out."""
+    """Trials that count, infrastructure failures and user faults left out."""
     n_excluded: int = Field(ge=0)
-    """Infrastructure failures, not in n_trials."""
+    """Trials lost to the infrastructure or to a user fault, not in n_trials."""
+    n_user_faults: int = Field(default=0, ge=0)
+    """Those of n_excluded that the user simulator spoilt."""
     seed: Seed
     """Seed of the bootstrap."""
 

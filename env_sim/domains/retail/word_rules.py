@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from env_sim.soundness_rules import Finding
 from env_sim.world import Database
-from schemas import Goal, Task
+from schemas import Task
 
 __all__ = ["HIDING_PATTERNS", "task_rules"]
 
@@ -26,7 +26,7 @@ def task_rules(task: Task, base: Database) -> list[Finding]:
 
 
 def _leaks(task: Task) -> Iterator[Finding]:
-    said = " ".join([task.scenario.opening, *(text for goal in task.scenario.goals for text in _said(goal))])
+    said = " ".join([task.scenario.opening, *(text for goal in task.scenario.goals for text in goal.texts)])
     hidden = set(LEAKS.findall(said))
     if task.pattern in HIDING_PATTERNS:
         hidden |= set(ORDER_ID.findall(said))
@@ -42,14 +42,10 @@ def _orders(task: Task, base: Database) -> Iterator[Finding]:
     if opening != {named for goal in raised for named in ORDER_ID.findall(goal.request)}:
         yield Finding("opening_differs", f"the opening names {sorted(opening)}, the wishes behind it do not")
     for goal in task.scenario.goals:
-        for named in sorted({found for text in _said(goal) for found in ORDER_ID.findall(text)} - set(own)):
+        for named in sorted({found for text in goal.texts for found in ORDER_ID.findall(text)} - set(own)):
             yield Finding("foreign_order_named", f"{named} is no order of {task.scenario.identity.user_id}")
         for text, action in ((goal.request, goal.action), (goal.change.text if goal.change else "", goal.accepted)):
             written = str(action.arguments.get("order_id", "")) if action else ""
             others = sorted(set(ORDER_ID.findall(text)) - {written}) if written else []
             if others:
                 yield Finding("other_order_named", f"{text!r} names {', '.join(others)}, its write is to {written}")
-
-
-def _said(goal: Goal) -> list[str]:
-    return [goal.request, *(detail.text for detail in goal.details), *([goal.change.text] if goal.change else [])]
