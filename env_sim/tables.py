@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from env_sim.world import JsonRecord, canonical_text, hash_tables
+from env_sim.json_text import canonical_text, json_text
+from env_sim.world import JsonRecord, hash_tables
 from schemas.errors import CorruptDatabaseError
 
 __all__ = ["TableDatabase", "check_records", "check_table_names", "corrupt", "read_json"]
@@ -31,7 +32,7 @@ class TableDatabase:
         """What a tool prints for an unchanged record."""
         text = self._texts.get((table, key))
         if text is None:
-            text = self._texts[table, key] = json.dumps(self.tables[table][key])
+            text = self._texts[table, key] = json_text(self.tables[table][key])
         return text
 
     def field_texts(self, table: str, key: str) -> Mapping[str, str]:
@@ -39,7 +40,7 @@ class TableDatabase:
         texts = self._field_texts.get((table, key))
         if texts is None:
             fields = self.tables[table][key].items()
-            texts = {name: f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields}
+            texts = {name: f"{json_text(name)}: {json_text(value)}" for name, value in fields}
             self._field_texts[table, key] = texts
         return texts
 

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from env_sim.argument_size import MAX_ARGUMENTS, MAX_CHARS, SHORT, TOO_LARGE, bounded_copy
+from env_sim.json_text import canonical_text, json_text
 from env_sim.monitor import RuleSpec
 from schemas.records import Action, DatabaseRow
 
@@ -36,7 +37,7 @@ JsonRecord = dict[str, Any]
 """One record as plain JSON values, keys in the order in which tools print them. Never changed in place."""
 
 StateKey = tuple[tuple[str, str, str], ...]
-"""(table, id, canonical text) of each record that differs from the base, sorted."""
+"""(table, id, canonical texts of the differing fields) of each record that differs from the base, sorted."""
 
 _CALL_ERRORS = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, SyntaxError, RecursionError)
 """What a tool body can raise on any JSON arguments; their words are the tool's answer, as in tau2."""
@@ -209,19 +210,14 @@ class Environment:
         return self.base.text(table, key) if key in self.base.tables[table] else None
 
     def _changed_text(self, table: str, key: str) -> str:
-        """Spell a changed record anew, except for the fields that are still the base's own objects.
-
-        A write changes two or three of an order's twenty fields; spelling all of them was half of its cost.
-        """
+        """Spell the changed fields and take the others' texts from the base: a write changes few of an order's many."""
         record, before = self._changed[table, key], self.base.tables[table].get(key)
         if before is None:
-            return json.dumps(record)
-        known = self.base.field_texts(table, key)
-        parts = [
-            known[name] if name in known and value is before[name] else f"{_spelled(name)}: {json.dumps(value)}"
-            for name, value in record.items()
-        ]
-        return "{" + ", ".join(parts) + "}"
+            return json_text(record)
+        changed = {
+            name: f"{_spelled(name)}: {json_text(value)}" for name, value in record.items() if value is not before[name]
+        }
+        return "{" + ", ".join({**self.base.field_texts(table, key), **changed}.values()) + "}"
 
     def overlay(self) -> dict[str, dict[str, JsonRecord]]:
         """The records that differ from the base, by table and id. Read only."""
@@ -233,26 +229,36 @@ class Environment:
 
     def state_key(self) -> StateKey:
         """A hashable value: two environments over one base are in the same state iff their keys are equal."""
-        return tuple(
-            sorted(
-                (table, key, text)
-                for table, records in self.compared_records().items()
-                for key, record in records.items()
-                if (text := self._canonical(table, record)) != self._canonical(table, self.base.tables[table].get(key))
-            )
-        )
+        found = []
+        for (table, key), record in self.compared_records().items():
+            text = self._difference(table, key, record)
+            if text:
+                found.append((table, key, text))
+        return tuple(sorted(found))
 
-    def compared_records(self) -> dict[str, dict[str, JsonRecord]]:
-        """The overlay as states are compared; a mode may rename records whose ids carry no meaning."""
-        return self.overlay()
+    def _difference(self, table: str, key: str, record: JsonRecord) -> str:
+        """Canonical texts of the fields in which a record differs from the base's, empty when it doesn't.
 
-    def _canonical(self, table: str, record: JsonRecord | None) -> str | None:
-        return None if record is None else canonical_text(self.canonical_record(table, record))
+        All fields but a few are the base's own objects and need no look; equal texts decide about the others, since
+        to Python 1, 1.0 and True are one value.
+        """
+        before = self.base.tables[table].get(key)
+        differing = []
+        for name, value in record.items():
+            if before is None or value is not before[name]:
+                text = canonical_text(self.canonical_field(table, key, name, value))
+                if before is None or text != canonical_text(self.canonical_field(table, key, name, before[name])):
+                    differing.append(f"{_spelled(name)}: {text}")
+        return ", ".join(sorted(differing))
 
-    def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
-        """The record as states are compared; a mode may drop an order that carries no meaning."""
-        del table
-        return record
+    def compared_records(self) -> Mapping[tuple[str, str], JsonRecord]:
+        """The written records as states are compared; a mode may rename records whose ids carry no meaning."""
+        return self._changed
+
+    def canonical_field(self, table: str, key: str, name: str, value: Any) -> Any:
+        """A field of a record as states are compared; a mode may drop an order that carries no meaning."""
+        del table, key, name
+        return value
 
     def database_hash(self) -> str:
         """tau2's hash of the whole current database; milliseconds, for parity checks only."""
@@ -270,11 +276,6 @@ class Environment:
 def _spelled(name: str) -> str:
     """A field name in JSON; there are only as many as the domains have."""
     return json.dumps(name)
-
-
-def canonical_text(record: JsonRecord) -> str:
-    """The spelling of a record inside tau2's database hash."""
-    return json.dumps(record, sort_keys=True)
 
 
 def _same(one: JsonRecord, two: JsonRecord | None) -> bool:
