@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from itertools import compress
+from operator import is_not
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from env_sim.argument_size import MAX_ARGUMENTS, MAX_CHARS, SHORT, TOO_LARGE, bounded_copy
@@ -137,13 +139,14 @@ class Environment:
     tools: ClassVar[Mapping[str, Tool]] = {}
     mode: ClassVar[Mode] = "parity"
 
-    __slots__ = ("_changed", "_texts", "base", "writes")
+    __slots__ = ("_changed", "_texts", "_writes", "_written", "base")
 
     def __init__(self, base: Database) -> None:
         """Start an episode over a base; nothing is copied."""
         self.base = base
-        self.writes: list[Action] = []
-        """Successful state-changing calls, in order."""
+        self._written: list[tuple[str, JsonRecord]] = []
+        """Successful state-changing calls as plain values; a replay never asks for the records of them."""
+        self._writes: list[Action] = []
         self._changed: dict[tuple[str, str], JsonRecord] = {}
         self._texts: dict[tuple[str, str], str] = {}
 
@@ -175,10 +178,18 @@ class Environment:
                 return ToolResult(f"Error: {TOO_LARGE}", True)
             return ToolResult(f"Error: {_dispatch_clash(arguments) or error}", True)
         if found.writes:
-            # The tool has accepted them, so they need no check; the caller may change them later, so they are copied.
-            self.writes.append(Action.model_construct(name=name, arguments=measured or arguments.copy()))
+            # The caller may change them later, so they are copied.
+            self._written.append((name, measured or arguments.copy()))
         # NamedTuple's own constructor would cost a read a tenth of its time, more than the bound does.
         return tuple.__new__(ToolResult, (content, False))
+
+    @property
+    def writes(self) -> list[Action]:
+        """Successful state-changing calls, in order. Read only."""
+        for name, arguments in self._written[len(self._writes) :]:
+            # The tool has accepted them, so they need no check.
+            self._writes.append(Action.model_construct(name=name, arguments=arguments))
+        return self._writes
 
     def record(self, table: str, key: str) -> JsonRecord | None:
         """The current record, None when there is none. Never change it in place."""
@@ -189,7 +200,7 @@ class Environment:
         return self.base.tables[table].get(key)
 
     def put(self, table: str, key: str, record: JsonRecord) -> None:
-        """Replace a record in this episode only."""
+        """Replace a record in this episode only; the new one has the same fields in the same order."""
         self._changed[table, key] = record
         self._texts.pop((table, key), None)
 
@@ -214,9 +225,7 @@ class Environment:
         record, before = self._changed[table, key], self.base.tables[table].get(key)
         if before is None:
             return json_text(record)
-        changed = {
-            name: f"{_spelled(name)}: {json_text(value)}" for name, value in record.items() if value is not before[name]
-        }
+        changed = {name: f"{_spelled(name)}: {json_text(record[name])}" for name in _replaced(record, before)}
         return "{" + ", ".join({**self.base.field_texts(table, key), **changed}.values()) + "}"
 
     def overlay(self) -> dict[str, dict[str, JsonRecord]]:
@@ -239,16 +248,16 @@ class Environment:
     def _difference(self, table: str, key: str, record: JsonRecord) -> str:
         """Canonical texts of the fields in which a record differs from the base's, empty when it doesn't.
 
-        All fields but a few are the base's own objects and need no look; equal texts decide about the others, since
-        to Python 1, 1.0 and True are one value.
+        Equal texts decide about a field that was replaced: to Python 1, 1.0 and True are one value.
         """
         before = self.base.tables[table].get(key)
+        if before is None:
+            return canonical_text({name: self.canonical_field(table, key, name, record[name]) for name in record})
         differing = []
-        for name, value in record.items():
-            if before is None or value is not before[name]:
-                text = canonical_text(self.canonical_field(table, key, name, value))
-                if before is None or text != canonical_text(self.canonical_field(table, key, name, before[name])):
-                    differing.append(f"{_spelled(name)}: {text}")
+        for name in _replaced(record, before):
+            text = canonical_text(self.canonical_field(table, key, name, record[name]))
+            if text != canonical_text(self.canonical_field(table, key, name, before[name])):
+                differing.append(f"{_spelled(name)}: {text}")
         return ", ".join(sorted(differing))
 
     def compared_records(self) -> Mapping[tuple[str, str], JsonRecord]:
@@ -276,6 +285,11 @@ class Environment:
 def _spelled(name: str) -> str:
     """A field name in JSON; there are only as many as the domains have."""
     return json.dumps(name)
+
+
+def _replaced(record: JsonRecord, before: JsonRecord) -> Iterable[str]:
+    """Names of the fields that are no longer the same object: few of an order's many, so the others cost no look."""
+    return compress(record, map(is_not, record.values(), before.values()))
 
 
 def _same(one: JsonRecord, two: JsonRecord | None) -> bool:
