@@ -116,8 +116,8 @@ class Database(Protocol):
         """What a tool prints for an unchanged record."""
         ...
 
-    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
-        """The parts of `text` by field: `"status": "pending"`, in printing order."""
+    def field_spans(self, table: str, key: str) -> Mapping[str, tuple[int, int]]:
+        """Where each field's value begins and ends in `text`, in printing order."""
         ...
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
@@ -221,12 +221,17 @@ class Environment:
         return self.base.text(table, key) if key in self.base.tables[table] else None
 
     def _changed_text(self, table: str, key: str) -> str:
-        """Spell the changed fields and take the others' texts from the base: a write changes few of an order's many."""
+        """The base's text with the changed values in their places: a write changes few of an order's many fields."""
         record, before = self._changed[table, key], self.base.tables[table].get(key)
         if before is None:
             return json_text(record)
-        changed = {name: f"{_spelled(name)}: {json_text(record[name])}" for name in _replaced(record, before)}
-        return "{" + ", ".join({**self.base.field_texts(table, key), **changed}.values()) + "}"
+        text, spans = self.base.text(table, key), self.base.field_spans(table, key)
+        parts, at = [], 0
+        for name in _replaced(record, before):
+            start, end = spans[name]
+            parts += text[at:start], json_text(record[name])
+            at = end
+        return "".join([*parts, text[at:]])
 
     def overlay(self) -> dict[str, dict[str, JsonRecord]]:
         """The records that differ from the base, by table and id. Read only."""

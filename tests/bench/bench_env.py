@@ -154,7 +154,7 @@ def rows() -> list[Row]:
     ]
     for what, call in example_calls(base):
         their_time = timed(lambda call=call: tau2_call(theirs, call), 500)
-        result.append(side_by_side(what, their_time, timed(lambda call=call: ours.call(*call), 20_000)))
+        result.append(side_by_side(what, their_time, timed(lambda call=call: ours.call(*call), 2_000)))
     lists = gold_lists()
     result.append(side_by_side("a write of the gold lists, on average", *call_write(base, db, lists)))
     # tau2 loads the database for every replay: a slice of the tasks is enough to know its rate.
