@@ -91,7 +91,8 @@ class Identity(Record):
     user_id: Name
     first_name: Name
     last_name: Name
-    zip: Name
+    zip: Name | None = None
+    """None: customers of this domain say their user id and nothing else."""
     email: str | None = None
     """None: the user does not remember it and gives name and zip code."""
 
@@ -361,6 +362,14 @@ class PassHatK(Record):
     seed: int = Field(ge=0)
 
 
+class EntityIds(Record):
+    """The entities of one kind in a generated database."""
+
+    kind: Name
+    ids: tuple[str, ...]
+    """Sorted."""
+
+
 class DatabaseRow(Record):
     """A generated database: reproducible from (domain, generator version, seed, n_users), checked by its hash."""
 
@@ -370,13 +379,13 @@ class DatabaseRow(Record):
     generator_version: int = Field(ge=1)
     seed: int = Field(ge=0)
     n_users: int = Field(ge=1)
-    n_orders: int = Field(ge=0)
-    n_products: int = Field(ge=1)
     content_sha256: Name
-    user_ids: tuple[str, ...]
-    order_ids: tuple[str, ...]
-    product_ids: tuple[str, ...]
-    item_ids: tuple[str, ...]
+    entities: tuple[EntityIds, ...]
+    """Ids of all entities, kind by kind: which kinds there are is the domain's."""
+
+    def ids(self, kind: str) -> tuple[str, ...]:
+        """Ids of a kind such as `user_ids`; empty when the database has none."""
+        return next((each.ids for each in self.entities if each.kind == kind), ())
 
 
 class Verdict(Record):

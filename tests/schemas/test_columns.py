@@ -12,7 +12,7 @@ EACH = pytest.mark.parametrize("spec", TABLES.values(), ids=lambda spec: spec.na
 @EACH
 def test_every_table_starts_with_its_round_and_says_its_schema_version(spec: TableSpec) -> None:
     assert spec.schema.names[0] == "round"
-    assert spec.schema.metadata[b"faultline.schema_version"] == b"1"
+    assert spec.schema.metadata[b"faultline.schema_version"] == str(spec.version).encode()
     assert len(set(spec.schema.names)) == len(spec.schema.names)
 
 

@@ -6,7 +6,6 @@ from env_sim.domains.retail.expert import Expert
 from env_sim.domains.retail.explorer import explore
 from env_sim.domains.retail.patterns import PATTERNS
 from env_sim.domains.retail.planner import WordPlanner
-from env_sim.domains.retail.tau2_tasks import read_cases
 from env_sim.domains.retail.tau2_words import case_rules
 from env_sim.domains.retail.word_rules import task_rules
 from env_sim.domains.retail.writer import write_task
@@ -19,5 +18,5 @@ KIT = TaskKit(
     explore=explore,
     write_task=write_task,
     expert=Expert,
-    soundness=SoundnessKit(WordPlanner, task_rules, case_rules, read_cases),
+    soundness=SoundnessKit(WordPlanner, task_rules, case_rules),
 )
