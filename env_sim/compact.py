@@ -11,7 +11,6 @@ fields) is a `CompactSpec` in the domain's folder.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from pydantic import JsonValue
 
@@ -69,7 +68,7 @@ class CompactSpec:
     """Tool -> argument -> JSON type, from the tool schemas."""
     summarize: Summarize
     """(renderer, tool name, content) -> the short line of a successful result."""
-    objects: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Arguments that are lists of objects: argument name -> sorted fields. An object is said by its values."""
 
     def words(self) -> list[str]:
@@ -78,6 +77,17 @@ class CompactSpec:
         composite_keys = {c.key for c in self.composites}
         handles = [f"{kind.letter}{n}" for kind in self.kinds for n in range(1, kind.limit + 1)]
         return [*ACT_WORDS, *sorted(self.argument_types), *sorted(keys | composite_keys), *handles]
+
+
+def argument_types(tool_schemas: list[dict]) -> dict[str, dict[str, str]]:
+    """Tool -> argument -> JSON type, from schemas in OpenAI's function format."""
+    functions = [schema["function"] for schema in tool_schemas]
+    return {
+        function["name"]: {
+            name: shape.get("type", "string") for name, shape in function["parameters"].get("properties", {}).items()
+        }
+        for function in functions
+    }
 
 
 @dataclass
@@ -266,7 +276,7 @@ class CompactRenderer:
         return [self._value_of.get(word, word) for word in words]
 
     def _objects(self, key: str, words: list[str]) -> list[JsonValue]:
-        """The objects among the words of an argument; one with too few values is kept as text, for the tool to refuse."""
+        """The objects among the words of an argument; one with too few values stays text, for the tool to refuse."""
         fields = self.spec.objects[key]
         made: list[JsonValue] = []
         for said in " ".join(words).split(f" {AND} "):

@@ -17,7 +17,7 @@ from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
 from schemas import ConfigError, Task, Trajectory
 
-_KITS = {"retail": "env_sim.domains.retail.kit"}
+_KITS = {"airline": "env_sim.domains.airline.kit", "retail": "env_sim.domains.retail.kit"}
 
 
 class PatternLike(Protocol):

@@ -7,13 +7,13 @@ says is no record: whether the reason for a cancellation is covered must be told
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from env_sim.domains.airline.write_tools import NOW
-from env_sim.world import Environment, JsonRecord
+from env_sim.world import JsonRecord
 from schemas import Action
 
-__all__ = ["forbidden", "free_bags", "legs", "paid_bags"]
+__all__ = ["Records", "forbidden", "free_bags", "legs", "paid_bags"]
 
 _DAY_AGO = NOW.replace("-15T", "-14T")
 _FREE_BAGS = {
@@ -31,6 +31,19 @@ _CERTIFICATES = {"cancelled": 100, "delayed": 50}
 Leg = tuple[JsonRecord, ...]
 
 
+class Records(Protocol):
+    """Where rules look: an environment, or what an agent has read so far."""
+
+    @property
+    def writes(self) -> Sequence[Action]:
+        """Writes of the episode so far."""
+        ...
+
+    def record(self, table: str, key: str) -> JsonRecord | None:
+        """The current record, None when there is none."""
+        ...
+
+
 def free_bags(user: JsonRecord, cabin: str, n_passengers: int) -> int:
     """Checked bags that cost nothing."""
     return _FREE_BAGS[user["membership"]][cabin] * n_passengers
@@ -41,7 +54,7 @@ def paid_bags(user: JsonRecord, cabin: str, n_passengers: int, total: int) -> in
     return max(0, total - free_bags(user, cabin, n_passengers))
 
 
-def forbidden(environment: Environment, action: Action, *, covered: bool = False) -> str:
+def forbidden(environment: Records, action: Action, *, covered: bool = False) -> str:
     """Why the rulebook forbids a write in the current state; empty when it permits it, or when the tool would refuse.
 
     Args:
@@ -72,12 +85,12 @@ def legs(segments: Sequence[JsonRecord], destination: str) -> tuple[Leg, ...]:
     return (tuple(segments),)
 
 
-def _statuses(environment: Environment, reservation: JsonRecord) -> set[str]:
+def _statuses(environment: Records, reservation: JsonRecord) -> set[str]:
     flights: Any = [(environment.record("flights", each["flight_number"]), each) for each in reservation["flights"]]
     return {flight["dates"][each["date"]]["status"] for flight, each in flights}
 
 
-def _cancellation(environment: Environment, reservation: JsonRecord, covered: bool) -> str:
+def _cancellation(environment: Records, reservation: JsonRecord, covered: bool) -> str:
     statuses = _statuses(environment, reservation)
     if statuses & {*_FLOWN}:
         return "a part of it has been flown"
@@ -88,7 +101,7 @@ def _cancellation(environment: Environment, reservation: JsonRecord, covered: bo
     return f"{reservation['cabin']}, no insurance, booked {reservation['created_at'][:10]}"
 
 
-def _change(environment: Environment, reservation: JsonRecord, arguments: Any) -> str:
+def _change(environment: Records, reservation: JsonRecord, arguments: Any) -> str:
     held = [(each["flight_number"], each["date"]) for each in reservation["flights"]]
     wanted = [(each["flight_number"], each["date"]) for each in arguments["flights"]]
     if arguments["cabin"] != reservation["cabin"] and _statuses(environment, reservation) & {*_FLOWN}:
@@ -106,7 +119,7 @@ def _change(environment: Environment, reservation: JsonRecord, arguments: Any) -
     return ""
 
 
-def _bags(environment: Environment, reservation: JsonRecord, arguments: Any) -> str:
+def _bags(environment: Records, reservation: JsonRecord, arguments: Any) -> str:
     total, user = arguments["total_baggages"], environment.record("users", reservation["user_id"])
     if user is None or total < reservation["total_baggages"]:
         return "bags can't be removed"
@@ -117,7 +130,7 @@ def _bags(environment: Environment, reservation: JsonRecord, arguments: Any) -> 
     return "" if arguments["nonfree_baggages"] == expected else f"{expected} of {total} bags cost the fee"
 
 
-def _booking(environment: Environment, arguments: Any) -> str:
+def _booking(environment: Records, arguments: Any) -> str:
     user = environment.record("users", arguments["user_id"])
     if user is None:
         return ""
@@ -132,7 +145,7 @@ def _booking(environment: Environment, arguments: Any) -> str:
     return next((f"{n} methods of kind {kind}" for kind, n in counts.items() if n > _MOST.get(kind, 0)), "")
 
 
-def _certificate(environment: Environment, arguments: Any) -> str:
+def _certificate(environment: Records, arguments: Any) -> str:
     """Whether a flight of the customer was late or cancelled, for so many passengers, and compensation is due.
 
     For a delay only once the reservation was changed or cancelled; `environment.writes` tells.

@@ -1,0 +1,33 @@
+"""What failure patterns of every domain are made of. The patterns themselves are a domain's table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from schemas import Goal, Intent
+
+__all__ = ["PLAIN", "Draft", "Pattern"]
+
+PLAIN = "none"
+"""Name of the pattern without a difficulty, the first of every table."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the user wants and says, before identity and opening are added."""
+
+    goals: tuple[Goal, ...]
+    intent: Intent
+    raised_in_opening: int = 1
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One way to fail."""
+
+    name: str
+    description: str
+    """What the agent does wrong, for judges and people."""
+    operator: Callable[[Sequence[Any], Random], Draft | None]
+    """(the domain's views of the wishes, rng) -> what the user says; None when the wishes don't allow it."""
