@@ -76,4 +76,4 @@ def test_the_page_in_docs_is_what_the_command_prints(capsys):
     listed = ["--compare", str(FIXTURES / "tau2_broken.json")]
     assert main([str(folder / "tasks.json"), str(folder / "db.json"), *listed]) == 0
     page = (Path(__file__).parents[2] / "docs/SOUNDNESS.md").read_text(encoding="utf-8")
-    assert page.endswith(capsys.readouterr().out)
+    assert capsys.readouterr().out in page

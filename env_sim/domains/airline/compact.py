@@ -1,6 +1,6 @@
 """How the airline looks in the compact language: which ids become handles, which fields of a result remain.
 
-A handle stands right behind the words that name it (`jfk sfo r1`, `ada fox g2`): what a policy has to do then is to
+A handle stands right behind the words that name it (`a1 a2 r1`, `ada fox g2`): what a policy has to do then is to
 find the words again and copy what follows.
 """
 
@@ -8,6 +8,7 @@ import json
 
 from env_sim.compact import CompactRenderer, CompactSpec, HandleKind, argument_types
 from env_sim.dialogue import value_text
+from env_sim.domains.airline.read_tools import AIRPORTS
 from env_sim.domains.airline.word_rules import RESERVATION_ID
 
 __all__ = ["LIST_END", "build_spec"]
@@ -18,7 +19,7 @@ _KINDS = (
     HandleKind("d", r"\b2024-05-\d\d\b", 20),
     HandleKind("n", r"\b[A-Z]{3}\d{3}\b", 20),
     HandleKind("r", RESERVATION_ID.pattern, 15),
-    HandleKind("f", "", 30),
+    HandleKind("a", rf"\b(?:{'|'.join(AIRPORTS)})\b", 20),
     HandleKind("g", "", 20),
 )
 _LETTERS = {
@@ -27,7 +28,8 @@ _LETTERS = {
     "reservation_id": "r",
     "date": "d",
     "flight_number": "n",
-    "flights": "f",
+    "origin": "a",
+    "destination": "a",
     "passengers": "g",
 }
 _OBJECTS = {
@@ -81,12 +83,13 @@ def _person(renderer: CompactRenderer, person: dict) -> str:
 
 
 def _reservation(renderer: CompactRenderer, held: dict) -> str:
-    words = [held["origin"].lower(), held["destination"].lower(), renderer.handle("r", held["reservation_id"])]
+    ids = (("a", "origin"), ("a", "destination"), ("r", "reservation_id"))
+    words = [renderer.handle(letter, held[key]) for letter, key in ids]
     words += [renderer.text(held["cabin"].replace("_", " ")), held["insurance"]]
     words += [renderer.handle("p", held["payment_history"][0]["payment_id"]), held["status"] or "ok"]
     for segment in held["flights"]:
-        flight = {name: segment[name] for name in _OBJECTS["flights"]}
-        words.append(f"{renderer.text(segment['date'])} {renderer.handle('f', value_text(flight))}")
+        shown = (("a", "origin"), ("a", "destination"), ("d", "date"), ("n", "flight_number"))
+        words += [renderer.handle(letter, segment[key]) for letter, key in shown]
     words += [_person(renderer, person) for person in held["passengers"]]
     return " ".join([*words, "bags", str(held["total_baggages"]), "booked", renderer.text(held["created_at"][:10])])
 
