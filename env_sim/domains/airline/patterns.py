@@ -11,10 +11,10 @@ from random import Random
 from typing import Any
 
 from env_sim.domains.airline import wording
+from env_sim.domains.airline.draft import PLAIN, Draft, Pattern
 from env_sim.domains.airline.permissions import forbidden, paid_bags
 from env_sim.domains.airline.views import JsonObject, WishView, moved_date, phrases, route
 from env_sim.domains.airline.write_tools import NOW, ParityEnvironment
-from env_sim.patterns import PLAIN, Draft, Pattern
 from schemas import Action, Change, Detail, Goal, Intent
 
 __all__ = ["PATTERNS", "first_thought", "goal_of"]

@@ -199,7 +199,7 @@ class WordPlanner:
         changed = {"cabin": chosen, "flights": flights, "payment_id": method}
         return Action(name="update_reservation_flights", arguments={**arguments, **changed})
 
-    def _people(self, text: str, trip: JsonObject) -> list[dict[str, str]]:
+    def _people(self, text: str, trip: JsonObject) -> list[Any]:
         """The passengers with the named one replaced by the one whose birth is said."""
         born = _BORN.search(text)
         new = {"first_name": born[1], "last_name": born[2], "dob": born[3]} if born else {}

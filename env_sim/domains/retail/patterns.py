@@ -6,7 +6,7 @@ never touched. To add a pattern: write an operator, add one line to `PATTERNS`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 from env_sim.domains.retail import wording
@@ -18,8 +18,31 @@ from env_sim.domains.retail.views import (
     plain_phrases,
     values,
 )
-from env_sim.patterns import PLAIN, Draft, Pattern
 from schemas import Action, Change, Detail, Goal, Intent
+
+PLAIN = "none"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the user wants and says, before identity and opening are added."""
+
+    goals: tuple[Goal, ...]
+    intent: Intent
+    raised_in_opening: int = 1
+
+
+Operator = Callable[[Sequence[WishView], Random], Draft | None]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One way to fail."""
+
+    name: str
+    description: str
+    """What the agent does wrong, for judges and people."""
+    operator: Operator
 
 
 def plain_goal(wish: WishView, rng: Random, **changed: str | tuple[str, ...]) -> Goal | None:

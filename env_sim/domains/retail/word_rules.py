@@ -5,11 +5,11 @@ never needs the lookup that the task is about.
 """
 
 import re
+from collections.abc import Iterator
 
 from env_sim.soundness_rules import Finding
-from env_sim.soundness_words import leak_findings, named_record_findings
 from env_sim.world import Database
-from schemas import Task
+from schemas import Goal, Task
 
 __all__ = ["HIDING_PATTERNS", "task_rules"]
 
@@ -22,6 +22,34 @@ LEAKS = re.compile(r"\b(?:\d{10}|(?:credit_card|gift_card|paypal)_\d{7}|[a-z]+_[
 
 def task_rules(task: Task, base: Database) -> list[Finding]:
     """All findings of this module on one task."""
+    return [*_leaks(task), *_orders(task, base)]
+
+
+def _leaks(task: Task) -> Iterator[Finding]:
+    said = " ".join([task.scenario.opening, *(text for goal in task.scenario.goals for text in _said(goal))])
+    hidden = set(LEAKS.findall(said))
+    if task.pattern in HIDING_PATTERNS:
+        hidden |= set(ORDER_ID.findall(said))
+    for leaked in sorted(hidden):
+        yield Finding("id_leak", f"the words hold {leaked}")
+
+
+def _orders(task: Task, base: Database) -> Iterator[Finding]:
+    """An order that is named must be the user's own and, where a wish is granted, the one that is written to."""
     own = base.tables["users"].get(task.scenario.identity.user_id, {}).get("orders", [])
-    hidden = (LEAKS, ORDER_ID) if task.pattern in HIDING_PATTERNS else (LEAKS,)
-    return [*leak_findings(task, *hidden), *named_record_findings(task, own, ORDER_ID, "order_id", "order")]
+    opening = set(ORDER_ID.findall(task.scenario.opening))
+    raised = task.scenario.goals[: task.scenario.raised_in_opening]
+    if opening != {named for goal in raised for named in ORDER_ID.findall(goal.request)}:
+        yield Finding("opening_differs", f"the opening names {sorted(opening)}, the wishes behind it do not")
+    for goal in task.scenario.goals:
+        for named in sorted({found for text in _said(goal) for found in ORDER_ID.findall(text)} - set(own)):
+            yield Finding("foreign_order_named", f"{named} is no order of {task.scenario.identity.user_id}")
+        for text, action in ((goal.request, goal.action), (goal.change.text if goal.change else "", goal.accepted)):
+            written = str(action.arguments.get("order_id", "")) if action else ""
+            others = sorted(set(ORDER_ID.findall(text)) - {written}) if written else []
+            if others:
+                yield Finding("other_order_named", f"{text!r} names {', '.join(others)}, its write is to {written}")
+
+
+def _said(goal: Goal) -> list[str]:
+    return [goal.request, *(detail.text for detail in goal.details), *([goal.change.text] if goal.change else [])]

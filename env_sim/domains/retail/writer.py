@@ -4,9 +4,8 @@ from random import Random
 
 from env_sim.domains.retail import wording
 from env_sim.domains.retail.explorer import TRANSFER
-from env_sim.domains.retail.patterns import PATTERNS
+from env_sim.domains.retail.patterns import PATTERNS, Draft
 from env_sim.domains.retail.views import view
-from env_sim.patterns import Draft
 from env_sim.world import Database
 from schemas import Action, ConfigError, Criteria, Identity, Scenario, Task, Trajectory
 from schemas.ids import task_id

@@ -1,10 +1,10 @@
-"""What failure patterns of every domain are made of. The patterns themselves are a domain's table."""
+"""What failure patterns of the airline are made of; the patterns themselves stand in `patterns`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
+from env_sim.domains.airline.views import WishView
 from schemas import Goal, Intent
 
 __all__ = ["PLAIN", "Draft", "Pattern"]
@@ -29,5 +29,5 @@ class Pattern:
     name: str
     description: str
     """What the agent does wrong, for judges and people."""
-    operator: Callable[[Sequence[Any], Random], Draft | None]
-    """(the domain's views of the wishes, rng) -> what the user says; None when the wishes don't allow it."""
+    operator: Callable[[Sequence[WishView], Random], Draft | None]
+    """(views of the wishes, rng) -> what the user says; None when the wishes don't allow it."""
