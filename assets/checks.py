@@ -7,11 +7,13 @@ round in every other run too.
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.profile import Profile
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, up_to
 from assets.stage import table_of
 from env_sim import load_domain
@@ -22,7 +24,9 @@ from quality.gate import GateContext
 from quality.gates import gates_for, tables_with_gates
 from quality.suites import GATE as EXPECTATIONS
 from schemas import BOOTSTRAP, DatabaseRow, GateResult, Record, RewardParts, Task, UnknownRoundError
-from schemas.store import Warehouse
+
+if TYPE_CHECKING:
+    from schemas.store import Warehouse
 
 GATES = "gates"
 """Name of the check that wraps a table's own rules. One for all of them: Dagster stores an event in 0.05 s, and five
@@ -40,7 +44,7 @@ def gate_names(table: str) -> tuple[str, ...]:
     return (*(gate.name for gate in gates_for(table)), EXPECTATIONS)
 
 
-def verdicts(warehouse: Warehouse, profile: Profile, table: str, round: str) -> list[GateResult]:
+def verdicts(warehouse: "Warehouse", profile: Profile, table: str, round: str) -> list[GateResult]:
     """Run all gates of a table on one round and store what they say."""
     from quality.suites import flat_columns, run_suite
 
@@ -54,7 +58,7 @@ def verdicts(warehouse: Warehouse, profile: Profile, table: str, round: str) -> 
     return results
 
 
-def gate_context(warehouse: Warehouse, profile: Profile, round: str) -> GateContext:
+def gate_context(warehouse: "Warehouse", profile: Profile, round: str) -> GateContext:
     """What gates may need beside the rows under test."""
 
     @cache
@@ -103,6 +107,7 @@ def _check(table: str, partitioned: bool) -> dg.AssetChecksDefinition:
         ]
 
     @dg.multi_asset_check(name=f"{table}_checks", specs=specs)
+    @retried
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> Iterator[dg.AssetCheckResult]:

@@ -5,6 +5,7 @@ from itertools import islice
 import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, UP_TO
 from assets.stage import Stage, picture, progress, table_of
 from env_sim.pool import (
@@ -34,6 +35,7 @@ def _plan(stage: Stage) -> PatternPlan:
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["failure_clusters", "train_databases"])
+@retried
 def source_trajectories(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -55,6 +57,7 @@ def source_trajectories(
     partitions_def=ROUNDS,
     deps=["source_trajectories", "failure_clusters", "train_databases"],
 )
+@retried
 def injected_tasks(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """User tasks with a failure pattern written into their wording, as many per pattern as its clusters are large."""
     stage = Stage(context, warehouse, profile)
@@ -71,6 +74,7 @@ def injected_tasks(context: Context, warehouse: WarehouseResource, profile: Prof
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["injected_tasks", "train_databases"])
+@retried
 def executable_tasks(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """Each injected task with its verdict: does the reference replay and reach what is asked? Rejections are kept."""
     stage = Stage(context, warehouse, profile)
@@ -90,6 +94,7 @@ def executable_tasks(context: Context, warehouse: WarehouseResource, profile: Pr
     partitions_def=ROUNDS,
     deps=[dg.AssetDep("executable_tasks", partition_mapping=UP_TO), "failure_clusters"],
 )
+@retried
 def task_pool(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """All accepted tasks of the rounds so far, each once, weighted by the mixing policy."""
     stage = Stage(context, warehouse, profile)

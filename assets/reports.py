@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, UP_TO
 from assets.stage import Stage, picture, table_of
 from quality.pass_hat_k import PairedDifference, paired_difference, policy_order, report, table_text
@@ -48,6 +49,7 @@ def _all_outcomes(stage: Stage) -> list[TaskOutcome]:
     partitions_def=ROUNDS,
     deps=["baseline_test_outcomes", dg.AssetDep("test_outcomes", partition_mapping=UP_TO)],
 )
+@retried
 def pass_hat_k_report(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -72,6 +74,7 @@ def pass_hat_k_report(
     partitions_def=ROUNDS,
     deps=["pass_hat_k_report", "validation_rollouts", "failure_clusters", "task_pool", "rl_metrics"],
 )
+@retried
 def round_report(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:

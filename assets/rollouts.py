@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS
 from assets.stage import Stage, picture, table_of
 from quality import pass_hat_k
@@ -53,6 +54,7 @@ def _outcomes(stage: Stage, table: str, rollouts: str, split: str) -> dg.Materia
 @dg.asset(
     group_name="evaluation", kinds={"lance"}, deps=["test_tasks", "test_databases", "base_checkpoint", "sft_checkpoint"]
 )
+@retried
 def baseline_test_rollouts(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource, trainer: TrainerResource
 ) -> dg.MaterializeResult:
@@ -67,6 +69,7 @@ def baseline_test_rollouts(
 
 
 @dg.asset(group_name="evaluation", kinds={"lance"}, deps=["baseline_test_rollouts", "test_tasks"])
+@retried
 def baseline_test_outcomes(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -81,6 +84,7 @@ def baseline_test_outcomes(
     partitions_def=ROUNDS,
     deps=["round_policy", "validation_tasks", "validation_databases"],
 )
+@retried
 def validation_rollouts(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource, trainer: TrainerResource
 ) -> dg.MaterializeResult:
@@ -94,6 +98,7 @@ def validation_rollouts(
 @dg.asset(
     group_name="discovery", kinds={"lance"}, partitions_def=ROUNDS, deps=["validation_rollouts", "validation_tasks"]
 )
+@retried
 def validation_outcomes(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -108,6 +113,7 @@ def validation_outcomes(
     partitions_def=ROUNDS,
     deps=["rl_checkpoint", "test_tasks", "test_databases"],
 )
+@retried
 def test_rollouts(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource, trainer: TrainerResource
 ) -> dg.MaterializeResult:
@@ -119,6 +125,7 @@ def test_rollouts(
 
 
 @dg.asset(group_name="evaluation", kinds={"lance"}, partitions_def=ROUNDS, deps=["test_rollouts", "test_tasks"])
+@retried
 def test_outcomes(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """Successes and trials of each test task by this round's RL policy."""
     stage = Stage(context, warehouse, profile)

@@ -5,6 +5,7 @@ from typing import Literal
 import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.stage import Stage, counted, progress, table_of
 from env_sim import load_domain
 from env_sim.pool import distinct_tasks, pattern_table
@@ -22,6 +23,7 @@ def _databases(split: Split) -> dg.AssetsDefinition:
         kinds={"lance"},
         description=f"Generated {split} databases: what makes them again, their ids and a hash. Splits share nothing.",
     )
+    @retried
     def databases(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> dg.MaterializeResult:
@@ -40,6 +42,7 @@ def _databases(split: Split) -> dg.AssetsDefinition:
 
 def _tasks(name: str, split: Split, count_key: str, plain_key: str, description: str) -> dg.AssetsDefinition:
     @dg.asset(name=name, group_name=GROUP, kinds={"lance"}, deps=[f"{split}_databases"], description=description)
+    @retried
     def tasks(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> dg.MaterializeResult:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, next_round
 from assets.sft import announce
 from assets.stage import Stage, picture, table_of
@@ -51,6 +52,7 @@ def _spec(name: str, description: str) -> dg.AssetSpec:
         _spec("rl_metrics", "One row per training step: reward, success, KL, entropy, groups dropped."),
     ],
 )
+@retried
 def rl_training(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,
@@ -85,6 +87,7 @@ def rl_training(
     partitions_def=ROUNDS,
     deps=[*_DEPS, "test_tasks", "test_databases"],
 )
+@retried
 def reward_ablation_report(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,

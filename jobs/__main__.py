@@ -19,7 +19,6 @@ from assets.rounds import ROUND_KEYS, known_round
 from jobs.stopping import STOPPED
 from schemas import ConfigError, FaultlineError
 from schemas.ids import round_key, round_number
-from schemas.store import Warehouse
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -48,6 +47,7 @@ def demo(options: argparse.Namespace) -> None:
 def control(options: argparse.Namespace) -> None:
     """The same rounds on untargeted tasks beside the warehouse, then both tables."""
     from jobs.control import control_profile, control_root, copy_bootstrap
+    from schemas.store import Warehouse
 
     profile = control_profile(options.warehouse)
     asked = {"seed": options.seed, "profile": options.profile}
@@ -95,6 +95,7 @@ def table(options: argparse.Namespace) -> None:
 def ui(options: argparse.Namespace) -> None:
     """Dagster's UI on loopback, over the warehouse and its history."""
     from jobs.home import prepare_home
+    from schemas.store import Warehouse
 
     root = Warehouse.open(options.warehouse).root
     environment = {**os.environ, "DAGSTER_HOME": str(prepare_home(root)), "FAULTLINE_WAREHOUSE": root}
@@ -126,6 +127,8 @@ def _run_rounds(root: str | Path, profile: Profile, rounds: Sequence[str]) -> No
 
 def _profile(options: argparse.Namespace) -> Profile:
     """The profile asked for, else the warehouse's own; the warehouse remembers it."""
+    from schemas.store import Warehouse
+
     given = {key: getattr(options, key, None) for key in ("seed", "rounds", "targeting")}
     overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for setting in options.set:

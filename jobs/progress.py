@@ -37,6 +37,12 @@ def is_finished(warehouse: Warehouse, profile: Profile, asset: str, round: str) 
     return all(said.values())
 
 
+def is_passed(warehouse: Warehouse, table: str, round: str) -> bool:
+    """Whether every gate of a table has said yes to its round; nothing is made up for."""
+    said = _verdicts(warehouse, table, round) or {}
+    return set(gate_names(table)) <= said.keys() and all(said.values())
+
+
 def _announced(warehouse: Warehouse, asset: str, round: str) -> bool:
     following = {"sft_checkpoint": ROUND_KEYS[0], "rl_checkpoint": round != BOOTSTRAP and next_round(round)}.get(asset)
     return not following or following in warehouse.rounds("round_policy")

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from quality.embedding import Embedder, LocalEmbedder, Vectors, normalised, terms_of, unit_rows
+from schemas import Blame, Explanation, FailureCluster
 from schemas.ids import content_id
-from schemas.records import Blame, Explanation, FailureCluster
 
 Labels = NDArray[np.int64]
 NOISE = -1

@@ -5,8 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from quality.gate import Finding, GateContext, needed, rows_of
-from schemas.columns import RlRollout
-from schemas.records import Blame, Explanation, FailureCluster, PoolTask, Record, StopReason, Task, Trajectory
+from schemas import Blame, Explanation, FailureCluster, PoolTask, Record, RlRollout, StopReason, Task, Trajectory
 
 TOTAL_TOLERANCE = 1e-4
 """Reward units; room for totals stored as 32-bit floats."""

@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.errors import GateError
-from schemas.records import (
+from schemas import (
     Checkpoint,
     DatabaseRow,
     Explanation,
@@ -29,6 +28,7 @@ from schemas.records import (
     Trajectory,
     Verdict,
 )
+from schemas.errors import GateError
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)

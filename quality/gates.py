@@ -10,8 +10,8 @@ from quality import episode_gates as episodes
 from quality import result_gates as results
 from quality import world_gates as worlds
 from quality.gate import Finding, Gate, GateContext, GateLimits, not_empty, unique_ids
+from schemas import GateResult, Record
 from schemas.errors import UnknownTableError
-from schemas.records import GateResult, Record
 
 __all__ = ["Finding", "Gate", "GateContext", "GateLimits", "gates_for", "run_gates", "tables_with_gates"]
 

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas import PassHatK, StopReason, Task, TaskOutcome
 from schemas.errors import MetricError
-from schemas.records import PassHatK, StopReason, Task, TaskOutcome
 
 CONFIDENCE = 0.95
 """Coverage of every interval in a report."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from quality.clusters import NOISE, FailureMap
 from quality.pass_hat_k import policy_order
-from schemas.records import FailureCluster, PassHatK, PoolTask, TaskOutcome, TrainStep
+from schemas import FailureCluster, PassHatK, PoolTask, TaskOutcome, TrainStep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from quality import plots
 from quality.clusters import FailureMap, map_2d
 from quality.page import Html, chip, element, image, joined, page, section, table, text
 from quality.pass_hat_k import PairedDifference, policy_order
-from schemas.records import (
+from schemas import (
     Explanation,
     FailureCluster,
     Message,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from quality.gate import Finding, GateContext, row_id, rows_of
-from schemas.records import BOOTSTRAP, Checkpoint, PassHatK, Record, TaskOutcome, TrainStep
+from schemas import BOOTSTRAP, Checkpoint, PassHatK, Record, TaskOutcome, TrainStep
 
 CHECKPOINT_TABLES = ("base_checkpoint", "sft_checkpoint", "rl_checkpoint")
 """Where checkpoints are declared; `round_policy` points at one of them."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from env_sim.pool import wording_key
 from quality.gate import Finding, GateContext, needed, rows_of
+from schemas import DatabaseRow, Intent, PoolTask, Record, Task, Trajectory, Verdict
 from schemas.ids import canonical_json, task_id
-from schemas.records import DatabaseRow, Intent, PoolTask, Record, Task, Trajectory, Verdict
 
 DATABASE_TABLES = ("train_databases", "validation_databases", "test_databases")
 """Where generated databases are declared, one table per split."""

@@ -1,10 +1,14 @@
-"""The rows that travel between rooms, as frozen pydantic records.
+"""The rows that travel between rooms, as frozen pydantic records: worlds, tasks and episodes.
 
-Holds every stored record and nothing that acts: no I/O, no Arrow (see `columns`), no domain knowledge.
-A record that validates is well formed; whether it is *true* (a reference replays, an id exists) is decided by
-the gates in `quality`.
+What is concluded from them is in `results`. Holds nothing that acts: no I/O, no Arrow (see `columns`), no domain
+knowledge. A record that validates is well formed; whether it is *true* (a reference replays, an id exists) is decided
+by the gates in `quality`.
+
+The fields are the one declaration of every stored column (`fields` renders it): the type, its range in `Field`, the
+docstring as its meaning, the unit as the name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -13,38 +17,69 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 BOOTSTRAP = "bootstrap"
 """Round key of everything that exists before the first round."""
 
+
+@dataclass(frozen=True)
+class Unit:
+    """What a number counts or is measured in, where its name doesn't say it.
+
+    `index`: a place, from 0. `number`: tells things apart, as a seed or a version does. `1`: without dimension.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Width in which a number is stored, where 64 would waste space."""
+
+    width: int
+
+
 Name = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1), Unit("share")]
+Index = Annotated[int, Field(ge=0), Unit("index")]
+Seed = Annotated[int, Field(ge=0), Unit("number")]
+Reward = Annotated[float, Unit("reward")]
+"""Success alone is worth 1, before weights."""
 
 
 class Record(BaseModel):
     """Base of all stored rows: immutable, unknown fields refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Action(Record):
     """One tool call as a plain value: the unit of references and criteria."""
 
     name: Name
+    """Name of the tool."""
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments as the tool gets them; stored as JSON text, because their shape is the tool's."""
 
 
 class ToolCall(Record):
     """A tool call inside an assistant message (OpenAI shape, arguments parsed)."""
 
     id: Name
+    """Names the call within its episode."""
     name: Name
+    """Name of the tool."""
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments as the model wrote them; stored as JSON text."""
 
 
 class Message(Record):
     """One turn by one party: an assistant message carries text or tool calls, a tool message answers one call."""
 
     role: Literal["system", "user", "assistant", "tool"]
+    """Who speaks."""
     content: str = ""
+    """The words that are said, or the tool's answer."""
     reasoning: str = ""
     """Hidden reasoning of the assistant, never shown to the user simulator."""
     tool_calls: tuple[ToolCall, ...] = ()
+    """Calls of an assistant message, in order."""
     tool_call_id: str | None = None
     """Set on tool messages: the call that is answered."""
     error: bool = False
@@ -64,6 +99,7 @@ class Change(Record):
     """A change of mind: said instead of "yes" at the first confirmation of the goal."""
 
     text: Name
+    """The words in which the user tells it."""
     action: Action
     """What the user wants from then on."""
 
@@ -78,6 +114,7 @@ class Goal(Record):
     details: tuple[Detail, ...] = ()
     """Facts told only when asked for."""
     change: Change | None = None
+    """The change of mind, None when the user keeps the wish."""
 
     @property
     def accepted(self) -> Action | None:
@@ -89,10 +126,13 @@ class Identity(Record):
     """Who the user is, as far as the user can prove it."""
 
     user_id: Name
+    """Id of the user in the database."""
     first_name: Name
+    """First name in the user's record."""
     last_name: Name
+    """Last name in the user's record."""
     zip: Name | None = None
-    """None: customers of this domain say their user id and nothing else."""
+    """Zip code in the user's record; None: customers of this domain say their user id and nothing else."""
     email: str | None = None
     """None: the user does not remember it and gives name and zip code."""
 
@@ -101,12 +141,14 @@ class Scenario(Record):
     """All that the user simulator knows. The agent sees none of it but the words that are said."""
 
     identity: Identity
+    """Who the user is."""
     opening: Name
     """The user's first message: the first goal's request, with or without the identity."""
     goals: Annotated[tuple[Goal, ...], Field(min_length=1)]
-    raised_in_opening: int = Field(default=1, ge=1)
+    """What the user wants, in the order in which it is raised."""
+    raised_in_opening: Annotated[int, Unit("goals")] = Field(default=1, ge=1)
     """How many goals the opening already names; the others are raised when the ones before are done."""
-    patience: int = Field(default=4, ge=1, le=20)
+    patience: Annotated[int, Unit("messages")] = Field(default=4, ge=1, le=20)
     """Unhelpful agent messages after which the user leaves."""
 
 
@@ -141,15 +183,21 @@ class Task(Record):
     """Initial world + user + success criteria. `task_id` is derived from the content (`schemas.ids.task_id`)."""
 
     task_id: Name
+    """Id of the task, from its content."""
     domain: Name
+    """Tool world, e.g. retail."""
     database_id: Name
+    """Generated database that the world starts from."""
     intent: Intent
+    """Kind of wish: plain, ambiguous, changing or infeasible."""
     pattern: Name
     """Failure pattern written into the wording, `none` for a plain task."""
     scenario: Scenario
+    """All that the user simulator knows; hidden from the agent."""
     reference: Annotated[tuple[Action, ...], Field(min_length=1)]
     """Tool calls (reads and writes) that solve the task when replayed in this order."""
     criteria: Criteria
+    """What the end of an episode must satisfy."""
     source_trajectory_id: str | None = None
     """Trajectory first: the explored episode that this task was made from."""
     cluster_id: str | None = None
@@ -176,14 +224,15 @@ class StopReason(StrEnum):
 class RewardParts(Record):
     """Named parts of the composite reward, before weights; inputs that rescoring needs."""
 
-    success: float = Field(ge=0, le=1)
-    action_checks: float = Field(ge=0, le=1)
+    success: Share
+    """1 when the end state satisfies the criteria, else 0."""
+    action_checks: Share
     """Share of required writes done exactly and confirmed first."""
     length_tokens: int = Field(ge=0)
     """Assistant tokens."""
-    repeats: int = Field(ge=0)
+    repeats: Annotated[int, Unit("calls")] = Field(ge=0)
     """Identical calls without a state change or new information between them."""
-    total: float
+    total: Reward
     """The weighted sum that the trainer saw."""
 
 
@@ -191,25 +240,32 @@ class Trajectory(Record):
     """The stored record of one episode."""
 
     trajectory_id: Name
+    """Id of the episode, from task, policy version, trial and seed."""
     task_id: Name
+    """The task that was played."""
     database_id: str = ""
     """Database that the episode ran on."""
     policy: Name
     """`base`, `sft`, `rl-round-001`, or a program's name such as `planner/1`."""
     policy_version: Name
     """Checkpoint id of the acting policy, or the program's version."""
-    trial: int = Field(ge=0)
-    seed: int = Field(ge=0)
+    trial: Index
+    """Index of the repeat of the task by the same policy, from 0."""
+    seed: Seed
+    """Seed of every random choice behind this row."""
     messages: tuple[Message, ...]
+    """The dialogue, turn by turn, tool results included."""
     writes: tuple[Action, ...] = ()
     """Successful state-changing calls, in order."""
     stop_reason: StopReason
+    """Why the episode ended."""
     reward: RewardParts
-    token_ids: tuple[int, ...] = ()
+    """Named parts of the reward and their weighted total."""
+    token_ids: tuple[Annotated[int, Bits(32), Unit("number")], ...] = ()
     """The whole episode as the policy saw and wrote it; never re-tokenized."""
     assistant_mask: tuple[bool, ...] = ()
     """True where the policy sampled the token. Same length as token_ids."""
-    logprobs: tuple[float, ...] = ()
+    logprobs: tuple[Annotated[float, Bits(32), Unit("nats")], ...] = ()
     """Sampler log-probability (natural log, at the sampling temperature) of each sampled token, 0 elsewhere."""
 
     @property
@@ -218,204 +274,46 @@ class Trajectory(Record):
         return self.reward.success >= 1
 
 
-class ConductRule(StrEnum):
-    """A rule of the rulebook that no tool enforces, by what breaking it is called."""
+class RlRollout(Trajectory):
+    """A training episode with its place in the optimisation."""
 
-    UNAUTHENTICATED = "unauthenticated"
-    """Data was read or changed before the customer was found by details of their own."""
-    OTHER_USER = "other_user"
-    """A record or the identity of a second customer was looked at or changed."""
-    UNCONFIRMED_WRITE = "unconfirmed_write"
-    """A write without a yes to just this listed action; a yes covers one write."""
-    CALL_BESIDE_MESSAGE = "call_beside_message"
-    """A turn held both a tool call and words to the customer."""
-    PARALLEL_CALLS = "parallel_calls"
-    """A turn held several tool calls."""
-    NEEDLESS_TRANSFER = "needless_transfer"
-    """A transfer although what was asked for is within the agent's actions."""
-    REPEATED_CALL = "repeated_call"
-    """The same call with the same answer again, without a word of the customer in between."""
-
-
-class Violation(Record):
-    """One breach of the rulebook, as the trajectory alone shows it."""
-
-    rule: ConductRule
-    """What was done that the rulebook forbids."""
-    trajectory_id: str = ""
-    """The episode; empty for a dialogue that is not stored."""
-    turn: int = Field(ge=0)
-    """Index into the trajectory's messages: the assistant message at fault."""
-    evidence: Name
-    """What shows it, in at most 160 characters: names of tools and arguments, no values."""
-
-
-class Blame(StrEnum):
-    """Whose failure it was."""
-
-    AGENT = "agent"
-    USER = "user_simulator"
-    TASK = "task"
-
-
-class Explanation(Record):
-    """A judge's answer to "what went wrong?" for one failed trajectory."""
-
-    explanation_id: Name
-    trajectory_id: Name
-    task_id: Name
-    text: Name
-    blame: Blame
-    decisive_turn: int = Field(ge=0)
-    """Index into the trajectory's messages."""
-    evidence_turns: tuple[int, ...]
-    pattern: Name
-    """A pattern of the domain's table as the judge reads the dialogue, or `other`."""
-    made_by: Name
-
-
-class FailureCluster(Record):
-    """Explanations with one cause."""
-
-    cluster_id: Name
-    label: Name
-    terms: tuple[str, ...]
-    pattern: Name
-    """The pattern that most members' explanations name."""
-    size: int = Field(ge=1)
-    share: float = Field(gt=0, le=1)
-    """Size over all agent-blamed failures of the round."""
-    explanation_ids: tuple[str, ...]
-    example_texts: tuple[str, ...]
-    previous_cluster_id: str | None = None
-    """The nearest cluster of the round before, None when it is new."""
-    silhouette: float = Field(ge=-1, le=1)
-    stability_ari: float = Field(ge=-1, le=1)
-    """Adjusted Rand index between this clustering and those of bootstrap resamples."""
-
-
-class Checkpoint(Record):
-    """A policy on disk; the folder's manifest carries the same fields."""
-
-    checkpoint_id: Name
-    policy: Name
-    kind: Literal["base", "sft", "rl"]
-    path: Name
-    """Relative to the warehouse root."""
-    parent_checkpoint_id: str | None = None
-    n_parameters: int = Field(ge=1)
-    seed: int = Field(ge=0)
-    n_steps: int = Field(ge=0)
-    pool_version: int | None = None
-    """Version of the `task_pool` table that was trained on."""
-
-
-class TrainStep(Record):
-    """Metrics of one optimizer step."""
-
-    policy: Name
-    stage: Literal["warmup", "sft", "grpo"]
-    step: int = Field(ge=0)
-    loss: float
-    learning_rate: float = Field(ge=0)
-    n_tokens: int = Field(ge=0)
-    duration_s: float = Field(ge=0)
-    success_rate: float | None = None
-    mean_reward: float | None = None
-    n_groups_used: int | None = None
-    n_groups_dropped: int | None = None
-    """Groups without spread in reward."""
-    kl: float | None = None
-    """Mean of (old logprob - new logprob) on sampled tokens, nats."""
-    entropy: float | None = None
-    clip_fraction: float | None = None
-    repeats_per_episode: float | None = None
-    mean_length_tokens: float | None = None
-
-
-class TaskOutcome(Record):
-    """One task's trials by one policy: what Pass^k and paired tests are computed from."""
-
-    policy: Name
-    policy_version: Name
-    task_id: Name
-    pattern: Name
-    n_trials: int = Field(ge=1)
-    n_successes: int = Field(ge=0)
-    n_excluded: int = Field(ge=0)
-    """Infrastructure failures, not in n_trials."""
-    seed: int = Field(ge=0)
-
-
-class PassHatK(Record):
-    """One line of the report."""
-
-    policy: Name
-    policy_version: Name
-    k: int = Field(ge=1)
-    pass_hat_k: float = Field(ge=0, le=1)
-    ci_low: float = Field(ge=0, le=1)
-    ci_high: float = Field(ge=0, le=1)
-    n_tasks: int = Field(ge=1)
-    n_trials: int = Field(ge=1)
-    n_excluded: int = Field(ge=0)
-    seed: int = Field(ge=0)
+    train_step: Annotated[Index, Bits(32)]
+    """Optimizer step that sampled it."""
+    group_id: Name
+    """The episodes of one task whose rewards were normalised together."""
+    advantage: Annotated[Reward, Bits(32)]
+    """Group-normalised reward that weighted the episode's tokens; kept in 32 bits."""
 
 
 class EntityIds(Record):
     """The entities of one kind in a generated database."""
 
     kind: Name
+    """What they are: user_ids, order_ids, flight_numbers and so on; the kinds are the domain's."""
     ids: tuple[str, ...]
-    """Sorted."""
+    """Ids of this kind, sorted."""
 
 
 class DatabaseRow(Record):
     """A generated database: reproducible from (domain, generator version, seed, n_users), checked by its hash."""
 
     database_id: Name
+    """Id of the database, from its split and number."""
     domain: Name
+    """Tool world, e.g. retail."""
     split: Literal["train", "validation", "test"]
-    generator_version: int = Field(ge=1)
-    seed: int = Field(ge=0)
+    """What the database is for; no two splits share an entity."""
+    generator_version: Annotated[int, Unit("number")] = Field(ge=1)
+    """Version of the database generator."""
+    seed: Seed
+    """Seed of every random choice behind this row."""
     n_users: int = Field(ge=1)
+    """Users in the database."""
     content_sha256: Name
+    """Hash of the generated database, checked when it is rebuilt."""
     entities: tuple[EntityIds, ...]
-    """Ids of all entities, kind by kind: which kinds there are is the domain's."""
+    """Ids of all entities, kind by kind."""
 
     def ids(self, kind: str) -> tuple[str, ...]:
         """Ids of a kind such as `user_ids`; empty when the database has none."""
         return next((each.ids for each in self.entities if each.kind == kind), ())
-
-
-class Verdict(Record):
-    """Whether an injected task may enter the pool."""
-
-    task: Task
-    executable: bool
-    reason: Name
-    """`ok`, or what failed, with the action and the tool's words."""
-
-
-class PoolTask(Record):
-    """A task in the pool of one round: the union of the accepted tasks of all rounds so far."""
-
-    task: Task
-    added_in: Name
-    """Round that brought it."""
-    weight: float = Field(gt=0)
-    """Sampling weight under the mixing policy."""
-
-
-class GateResult(Record):
-    """Verdict of one gate on one round of one table."""
-
-    table: Name
-    round: Name
-    gate: Name
-    passed: bool
-    n_rows: int = Field(ge=0)
-    bad_ids: tuple[str, ...] = ()
-    """At most 100, sorted."""
-    numbers: dict[str, float] = Field(default_factory=dict)
-    message: str = ""

@@ -27,9 +27,10 @@ from schemas.errors import (
     WarehouseError,
 )
 from schemas.ids import content_id, round_number
-from schemas.lance_table import LanceTable, Snapshot, equal, one_of
+from schemas.lance_table import LanceTable, Snapshot, equal
 from schemas.locks import exclusive
-from schemas.records import BOOTSTRAP, GateResult, Record
+from schemas.records import BOOTSTRAP, Record
+from schemas.results import GateResult
 from schemas.sql import answer
 from schemas.verdicts import VERDICT_COLUMNS, Verdict, fingerprints, objection
 
@@ -114,6 +115,25 @@ class Warehouse:
         self._table(spec).compact(MAX_GATE_FRAGMENTS)
         return version
 
+    def migrate(self, table: str) -> tuple[int, int] | None:
+        """Rewrite a table of an older schema version in today's columns, in one commit.
+
+        The verdicts on its rounds go on holding, and `version=` goes on reading what was there before.
+
+        Returns:
+            Schema versions before and after, None when there is nothing to do.
+
+        Raises:
+            ConcurrentWriteError: When another process migrates the table, or writes to it.
+            WarehouseError: When the migrations don't lead to today's columns, or the disk refuses.
+        """
+        with self._exclusive(table, "migration"):
+            return self._table(table_spec(table)).upgrade()
+
+    def outdated(self, table: str) -> tuple[int, int] | None:
+        """Schema version of a table's newest rows and of today's columns, None when they are the same."""
+        return self._table(table_spec(table)).outdated()
+
     # Reading
 
     def read(
@@ -165,7 +185,7 @@ class Warehouse:
         schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
         if snapshot is None or not wanted:
             return schema.empty_table()
-        return pa.concat_tables([snapshot.rows(schema.names, equal(ROUND, key)) for key in wanted])
+        return pa.concat_tables([snapshot.rows(schema.names, {ROUND: [key]}) for key in wanted])
 
     def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
         """Some columns of the rows in which each column of `where` holds one of its texts; gates are not asked.
@@ -176,7 +196,7 @@ class Warehouse:
         spec = table_spec(table)
         if (snapshot := self._snapshot(spec)) is None:
             return pa.schema([spec.schema.field(name) for name in columns]).empty_table()
-        return snapshot.rows(columns, " AND ".join(one_of(name, values) for name, values in where.items()) or "true")
+        return snapshot.rows(columns, where)
 
     def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
         """All rounds of a table for Polars, filters and projections pushed down; gates are not asked."""
@@ -184,7 +204,8 @@ class Warehouse:
         snapshot = self._snapshot(spec, version)
         if snapshot is None:
             return pl.LazyFrame(pl.from_arrow(spec.schema.empty_table()))
-        return pl.scan_pyarrow_dataset(snapshot.dataset)
+        rows = snapshot.source
+        return pl.LazyFrame(pl.from_arrow(rows)) if isinstance(rows, pa.Table) else pl.scan_pyarrow_dataset(rows)
 
     def rounds(self, table: str, *, version: int | None = None) -> list[str]:
         """Rounds that were written, in order, also those written without rows."""
@@ -218,9 +239,11 @@ class Warehouse:
         if up_to is not None:
             self._require_written(up_to)
 
-        def source(spec: TableSpec) -> lance.LanceDataset | pa.Table:
+        def source(spec: TableSpec, named: bool) -> lance.LanceDataset | pa.Table | None:
             snapshot = self._snapshot(spec, versions.get(spec.name))
-            return snapshot.dataset if snapshot else spec.schema.empty_table()
+            if snapshot is None:
+                return spec.schema.empty_table()
+            return snapshot.source if named or snapshot.upgrade is None else None
 
         return answer(query, source, up_to)
 
@@ -273,7 +296,7 @@ class Warehouse:
     def _fingerprints(self, spec: TableSpec, snapshot: Snapshot | None, rounds: Sequence[str]) -> dict[str, str]:
         if snapshot is None or ROUND_FINGERPRINT not in spec.schema.names:
             return dict.fromkeys(rounds, "")
-        rows = snapshot.rows([ROUND, ROUND_FINGERPRINT], one_of(ROUND, rounds))
+        rows = snapshot.rows([ROUND, ROUND_FINGERPRINT], {ROUND: rounds})
         return fingerprints(rows, rounds, spec.name)
 
     def _require_gates(
@@ -305,7 +328,7 @@ class Warehouse:
         spec = TABLES["gate_results"]
         if (snapshot := self._snapshot(spec, version)) is None:
             return []
-        where = f"{one_of(ROUND, rounds)} AND {equal('table', checked.name)}"
+        where = {ROUND: rounds, "table": [checked.name]}
         return [Verdict(**row) for row in snapshot.rows(VERDICT_COLUMNS, where).to_pylist()]
 
     def _passed_before(self, spec: TableSpec, round: str, content: str) -> bool:

@@ -17,8 +17,7 @@ from env_sim.compact import END, ROLE_TOKENS, CompactRenderer
 from env_sim.reward import RewardConfig
 from env_sim.sessions import EpisodeSpec, SessionFactory, render_dialogue
 from env_sim.task_kits import load_task_kit
-from schemas import Checkpoint, DatabaseRow, PoolTask, Task, TrainStep, Trajectory
-from schemas.columns import RlRollout
+from schemas import Checkpoint, DatabaseRow, PoolTask, RlRollout, Task, TrainStep, Trajectory
 from schemas.ids import trajectory_id
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
 from trainer.rows import TokenRow

@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 
+from schemas import TrainStep, Trajectory
 from schemas.errors import TrainerError, ZeroVarianceError
-from schemas.records import TrainStep, Trajectory
 from trainer.advantages import group_advantages
 from trainer.config import GrpoConfig, PolicyConfig
 from trainer.grpo_update import EpisodeSample, UpdateJob, UpdateStats, fetch_weights, load_block, update

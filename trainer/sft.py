@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from schemas import TrainStep
 from schemas.errors import TrainerError
-from schemas.records import TrainStep
 from trainer.config import PolicyConfig, SftConfig, WarmupConfig
 from trainer.initialise import initial_weights
 from trainer.model import masked_logits

@@ -43,6 +43,19 @@ def test_the_report_has_every_policy_with_interval_and_counts(runner: LoopRunner
     assert rows["n_tasks"].unique().to_list() == [12]
 
 
+@pytest.mark.parametrize("table", [name for name, spec in TABLES.items() if spec.origins])
+def test_every_value_is_found_in_the_columns_it_is_taken_from(runner: LoopRunner, table: str):
+    rows = runner.warehouse.scan(table).collect()
+    for column, origins in TABLES[table].origins.items():
+        known: set[str] = set()
+        for origin in origins:
+            other, _, name = origin.partition(".")
+            known.update(map(repr, runner.warehouse.scan(other).select(name).collect()[name].to_list()))
+        values = rows[column].drop_nulls().to_list()
+        found = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        assert {repr(item) for item in found} <= known or {repr(value) for value in values} <= known, column
+
+
 def test_one_query_follows_a_failure_to_the_training_group_it_led_to(runner: LoopRunner):
     found = runner.warehouse.sql(
         """
@@ -131,8 +144,9 @@ def test_a_failed_gate_stops_the_run_and_names_gate_and_remedy(tmp_path: Path, m
 def test_every_materialization_tells_rows_versions_seed_and_duration(runner: LoopRunner):
     for table, partition in (("task_pool", "round-002"), ("rl_checkpoint", "round-001"), ("test_tasks", None)):
         told = metadata(runner, table, partition)
-        wanted = {"dagster/row_count", "table_version", "schema_version", "versions_read", "seed", "duration_s"}
-        assert wanted <= set(told)
+        rows = "dagster/partition_row_count" if partition else "dagster/row_count"
+        wanted = {rows, "table_version", "schema_version", "versions_read", "seed", "duration_s"}
+        assert wanted | {"dagster/column_schema", "dagster/column_lineage"} <= set(told)
     assert metadata(runner, "task_pool", "round-002")["versions_read"].value["executable_tasks"] > 0
     assert "policy_version" in metadata(runner, "validation_rollouts", "round-001")
 

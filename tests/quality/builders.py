@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from schemas.ids import task_id
-from schemas.records import (
+from schemas import (
     Action,
     Blame,
     Criteria,
@@ -25,6 +24,7 @@ from schemas.records import (
     TrainStep,
     Trajectory,
 )
+from schemas.ids import task_id
 
 
 def make_database(

@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_samples
 from quality import clusters as module
 from quality.clusters import NOISE, ClusterConfig, cluster_explanations, map_2d
 from quality.embedding import LocalEmbedder, normalised
-from schemas.records import Blame, Explanation
+from schemas import Blame, Explanation
 from tests.quality.builders import make_explanation
 
 CAUSES = {

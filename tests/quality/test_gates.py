@@ -7,9 +7,7 @@ import pytest
 
 from quality.gate import Finding, Gate, GateContext, GateLimits
 from quality.gates import gates_for, run_gates, tables_with_gates
-from schemas.columns import TABLES, RlRollout
-from schemas.errors import UnknownTableError
-from schemas.records import (
+from schemas import (
     Blame,
     Checkpoint,
     FailureCluster,
@@ -17,10 +15,13 @@ from schemas.records import (
     PoolTask,
     Record,
     RewardParts,
+    RlRollout,
     StopReason,
     Task,
     Verdict,
 )
+from schemas.columns import TABLES
+from schemas.errors import UnknownTableError
 from tests.quality.builders import (
     make_database,
     make_explanation,

@@ -10,7 +10,7 @@ from quality.clusters import cluster_explanations, map_2d
 from quality.page import text
 from quality.pass_hat_k import paired_difference, report
 from quality.report import RoundReport, round_report_html
-from schemas.records import Message, PoolTask
+from schemas import Message, PoolTask
 from tests.quality.builders import (
     make_explanation,
     make_messages,

@@ -18,6 +18,7 @@ from schemas import (
     Message,
     PoolTask,
     RewardParts,
+    RlRollout,
     Scenario,
     StopReason,
     Task,
@@ -27,7 +28,6 @@ from schemas import (
     Trajectory,
     Verdict,
 )
-from schemas.columns import RlRollout
 from schemas.store import Warehouse
 
 CANCEL = Action(name="cancel_pending_order", arguments={"order_id": "#W1", "reason": "no longer needed"})

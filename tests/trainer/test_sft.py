@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from schemas import TrainStep
 from schemas.errors import TrainerError
-from schemas.records import TrainStep
 from tests.trainer.toy_world import END, N_SYMBOLS, CopySession, copy_rows, tiny_policy
 from trainer.config import SamplingConfig, SftConfig, WarmupConfig
 from trainer.rollouts import play_sharded

@@ -100,7 +100,7 @@ def _payment(user: JsonObject, reservation: JsonObject, rng: Random) -> str:
 
 def _flights(reservation: JsonObject, cabin: str, days: Mapping[str, str], method: str) -> Action:
     """A change of flights: the same numbers, some on other days."""
-    flights = [
+    flights: list[Any] = [
         {"flight_number": each["flight_number"], "date": days.get(each["date"], each["date"])}
         for each in reservation["flights"]
     ]

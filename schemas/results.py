@@ -1,0 +1,253 @@
+"""What is concluded from tasks and episodes: breaches, explanations, clusters, policies, metrics, verdicts.
+
+Frozen pydantic records like those of `records`, under the same rules.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.records import Index, Name, Record, Reward, Seed, Share, Task, Unit
+
+Nats = Annotated[float, Unit("nats")]
+Ratio = Annotated[float, Field(ge=-1, le=1), Unit("1")]
+
+
+class ConductRule(StrEnum):
+    """A rule of the rulebook that no tool enforces, by what breaking it is called."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    """Data was read or changed before the customer was found by details of their own."""
+    OTHER_USER = "other_user"
+    """A record or the identity of a second customer was looked at or changed."""
+    UNCONFIRMED_WRITE = "unconfirmed_write"
+    """A write without a yes to just this listed action; a yes covers one write."""
+    CALL_BESIDE_MESSAGE = "call_beside_message"
+    """A turn held both a tool call and words to the customer."""
+    PARALLEL_CALLS = "parallel_calls"
+    """A turn held several tool calls."""
+    NEEDLESS_TRANSFER = "needless_transfer"
+    """A transfer although what was asked for is within the agent's actions."""
+    REPEATED_CALL = "repeated_call"
+    """The same call with the same answer again, without a word of the customer in between."""
+
+
+class Violation(Record):
+    """One breach of the rulebook, as the trajectory alone shows it."""
+
+    rule: ConductRule
+    """What was done that the rulebook forbids."""
+    trajectory_id: str = ""
+    """The episode; empty for a dialogue that is not stored."""
+    turn: Index
+    """Index into the trajectory's messages: the assistant message at fault."""
+    evidence: Name
+    """What shows it, in at most 160 characters: names of tools and arguments, no values."""
+
+
+class Blame(StrEnum):
+    """Whose failure it was."""
+
+    AGENT = "agent"
+    USER = "user_simulator"
+    TASK = "task"
+
+
+class Explanation(Record):
+    """A judge's answer to "what went wrong?" for one failed trajectory."""
+
+    explanation_id: Name
+    """Id of the explanation, from its content."""
+    trajectory_id: Name
+    """The failed episode."""
+    task_id: Name
+    """The task that was played."""
+    text: Name
+    """What went wrong, in the judge's words."""
+    blame: Blame
+    """Whose failure it was."""
+    decisive_turn: Index
+    """Index into the trajectory's messages."""
+    evidence_turns: tuple[Annotated[int, Unit("index")], ...]
+    """Indices of the messages that show the failure."""
+    pattern: Name
+    """A pattern of the domain's table as the judge reads the dialogue, or `other`."""
+    made_by: Name
+    """Name and version of the judge."""
+
+
+class FailureCluster(Record):
+    """Explanations with one cause."""
+
+    cluster_id: Name
+    """Id of the cluster, from its members."""
+    label: Name
+    """Short human-readable name of the cluster."""
+    terms: tuple[str, ...]
+    """Words that tell the cluster from the others, most telling first."""
+    pattern: Name
+    """The pattern that most members' explanations name."""
+    size: Annotated[int, Unit("explanations")] = Field(ge=1)
+    """Members of the cluster."""
+    share: Annotated[float, Unit("share")] = Field(gt=0, le=1)
+    """Size over all agent-blamed failures of the round."""
+    explanation_ids: tuple[str, ...]
+    """Members of the cluster."""
+    example_texts: tuple[str, ...]
+    """Explanations nearest to the cluster's centre."""
+    previous_cluster_id: str | None = None
+    """The nearest cluster of the round before, None when it is new."""
+    silhouette: Ratio
+    """Mean silhouette of the members: how far the cluster stands from its neighbours."""
+    stability_ari: Ratio
+    """Adjusted Rand index between this clustering and those of bootstrap resamples."""
+
+
+class Checkpoint(Record):
+    """A policy on disk; the folder's manifest carries the same fields."""
+
+    checkpoint_id: Name
+    """Id of the checkpoint, from its content."""
+    policy: Name
+    """Name of the trained policy, e.g. base, sft, rl-round-001."""
+    kind: Literal["base", "sft", "rl"]
+    """Training that made the checkpoint."""
+    path: Name
+    """Relative to the warehouse root."""
+    parent_checkpoint_id: str | None = None
+    """Checkpoint that training started from, None for the untrained policy."""
+    n_parameters: int = Field(ge=1)
+    """Trainable parameters."""
+    seed: Seed
+    """Seed of every random choice behind this row."""
+    n_steps: int = Field(ge=0)
+    """Optimizer steps."""
+    pool_version: Annotated[int, Unit("number")] | None = None
+    """Version of the `task_pool` table that was trained on."""
+
+
+class TrainStep(Record):
+    """Metrics of one optimizer step."""
+
+    policy: Name
+    """Name of the trained policy."""
+    stage: Literal["warmup", "sft", "grpo"]
+    """Training stage."""
+    step: Index
+    """Optimizer step, from 0."""
+    loss: Nats
+    """Loss of the step."""
+    learning_rate: Annotated[float, Unit("1")] = Field(ge=0)
+    """Learning rate of the step."""
+    n_tokens: int = Field(ge=0)
+    """Tokens under the loss in this step."""
+    duration_s: float = Field(ge=0)
+    """Wall time of the step."""
+    success_rate: Share | None = None
+    """Share of the step's episodes that succeeded."""
+    mean_reward: Reward | None = None
+    """Mean total reward of the step's episodes."""
+    n_groups_used: int | None = None
+    """Groups with a spread in reward, trained on."""
+    n_groups_dropped: int | None = None
+    """Groups without spread in reward."""
+    kl: Nats | None = None
+    """Mean of (old logprob - new logprob) on sampled tokens."""
+    entropy: Nats | None = None
+    """Mean entropy of the policy on sampled tokens."""
+    clip_fraction: Share | None = None
+    """Share of sampled tokens whose ratio was clipped."""
+    repeats_per_episode: Annotated[float, Unit("calls")] | None = None
+    """Mean number of repeated calls per episode."""
+    mean_length_tokens: float | None = None
+    """Mean assistant tokens per episode."""
+
+
+class TaskOutcome(Record):
+    """One task's trials by one policy: what Pass^k and paired tests are computed from."""
+
+    policy: Name
+    """Name of the acting policy."""
+    policy_version: Name
+    """Checkpoint id of the acting policy."""
+    task_id: Name
+    """The task that was played."""
+    pattern: Name
+    """The task's failure pattern."""
+    n_trials: int = Field(ge=1)
+    """Trials that count, infrastructure failures left out."""
+    n_successes: int = Field(ge=0)
+    """Trials that succeeded."""
+    n_excluded: int = Field(ge=0)
+    """Infrastructure failures, not in n_trials."""
+    seed: Seed
+    """Seed of every random choice behind this row."""
+
+
+class PassHatK(Record):
+    """One line of the report."""
+
+    policy: Name
+    """Name of the acting policy."""
+    policy_version: Name
+    """Checkpoint id of the acting policy."""
+    k: Annotated[int, Unit("trials")] = Field(ge=1)
+    """Number of trials that must all succeed."""
+    pass_hat_k: Share
+    """Chance that k trials of a task all succeed, mean over tasks."""
+    ci_low: Share
+    """Lower end of the 95 % bootstrap interval over tasks."""
+    ci_high: Share
+    """Upper end of the 95 % bootstrap interval over tasks."""
+    n_tasks: int = Field(ge=1)
+    """Tasks in the estimate."""
+    n_trials: int = Field(ge=1)
+    """Trials that count, infrastructure failures left out."""
+    n_excluded: int = Field(ge=0)
+    """Infrastructure failures, not in n_trials."""
+    seed: Seed
+    """Seed of the bootstrap."""
+
+
+class Verdict(Record):
+    """Whether an injected task may enter the pool."""
+
+    task: Task
+    """The injected task."""
+    executable: bool
+    """Whether the reference replays and the criteria hold: only then may the task enter the pool."""
+    reason: Name
+    """`ok`, or what failed, with the action and the tool's words."""
+
+
+class PoolTask(Record):
+    """A task in the pool of one round: the union of the accepted tasks of all rounds so far."""
+
+    task: Task
+    """The accepted task."""
+    added_in: Name
+    """Round that brought it."""
+    weight: Annotated[float, Unit("1")] = Field(gt=0)
+    """Sampling weight under the mixing policy."""
+
+
+class GateResult(Record):
+    """Verdict of one gate on one round of one table."""
+
+    table: Name
+    """The checked table."""
+    round: Name
+    """The checked round."""
+    gate: Name
+    """Name of the check."""
+    passed: bool
+    """Whether the round may be read."""
+    n_rows: int = Field(ge=0)
+    """Rows that were checked."""
+    bad_ids: tuple[str, ...] = ()
+    """Offending rows, at most 100, sorted."""
+    numbers: dict[str, float] = Field(default_factory=dict)
+    """Measured values behind the verdict, by name."""
+    message: str = ""
+    """The verdict in words, empty when it passed."""
