@@ -29,5 +29,9 @@ class Pattern:
     name: str
     description: str
     """What the agent does wrong, for judges and people."""
+    needs: str
+    """What a source trajectory must hold."""
+    edit: str
+    """What is written into the task."""
     operator: Callable[[Sequence[WishView], Random], Draft | None]
     """(views of the wishes, rng) -> what the user says; None when the wishes don't allow it."""

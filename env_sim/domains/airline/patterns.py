@@ -186,17 +186,26 @@ def _lost_in_search(wishes: Sequence[WishView], rng: Random) -> Draft | None:
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    Pattern(PLAIN, "no difficulty was written in: one wish, the reservation by its id, every part said", _plain),
+    Pattern(PLAIN, "no difficulty was written in: one wish, the reservation by its id, every part said",
+            "one wish", "nothing", _plain),
     Pattern("wrong_reservation", "acts on the wrong one of several trips from one airport, although a hint tells "
-            "which one is meant", _wrong_reservation),
+            "which one is meant", "another trip from the same airport, no other on the same route",
+            "the trip is said by where it starts, a hint tells where it goes", _wrong_reservation),
     Pattern("reservation_not_asked", "guesses among several trips instead of asking which one is meant",
-            _reservation_not_asked),
-    Pattern("date_not_asked", "picks some day instead of asking which one is wanted", _date_not_asked),
-    Pattern("wrong_fee", "charges for bags that are free, or gives away bags that cost the fee", _wrong_fee),
-    Pattern("wrong_payment", "takes the payment method from the wrong record", _wrong_payment),
-    Pattern("ended_early", "ends before all wishes are done", _ended_early),
-    Pattern("stale_intent", "carries out the first wish although the user changed it", _stale_intent),
+            "as wrong_reservation", "the hint is told only when asked", _reservation_not_asked),
+    Pattern("date_not_asked", "picks some day instead of asking which one is wanted",
+            "flights that move to another day", "the day is told only when asked", _date_not_asked),
+    Pattern("wrong_fee", "charges for bags that are free, or gives away bags that cost the fee",
+            "more bags than are free", "nothing: the allowance is the difficulty", _wrong_fee),
+    Pattern("wrong_payment", "takes the payment method from the wrong record",
+            "a method that did not pay for the trip but for another one",
+            "the method is said as that of the other trip", _wrong_payment),
+    Pattern("ended_early", "ends before all wishes are done", "two wishes", "both are raised at once", _ended_early),
+    Pattern("stale_intent", "carries out the first wish although the user changed it", "more bags or another cabin",
+            "another number or cabin is wished for until the first listing", _stale_intent),
     Pattern("infeasible_pushed", "pushes a cancellation that the rules refuse, or gives up instead of taking the "
-            "alternative", _infeasible_pushed),
-    Pattern("lost_in_search", "repeats calls or gives up while searching the trip among many", _lost_in_search),
+            "alternative", "another trip that may not be cancelled", "its cancellation is asked for first",
+            _infeasible_pushed),
+    Pattern("lost_in_search", "repeats calls or gives up while searching the trip among many",
+            "three trips or more, no other on the same route", "the trip is said by its route", _lost_in_search),
 )  # fmt: skip
