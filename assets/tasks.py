@@ -34,7 +34,8 @@ def _databases(split: Split) -> dg.AssetsDefinition:
         seed = stage.seed("databases")
         numbers = progress(range(count), f"{split} databases")
         rows = [domain.database_row(split, number, seed, n_users) for number in numbers]
-        told = {"users": sum(row.n_users for row in rows), "orders": sum(row.n_orders for row in rows)}
+        n_entities = sum(len(each.ids) for row in rows for each in row.entities)
+        told = {"users": sum(row.n_users for row in rows), "entities": n_entities}
         return stage.write(f"{split}_databases", rows, told)
 
     return databases

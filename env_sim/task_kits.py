@@ -17,7 +17,7 @@ from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
 from schemas import Action, ConfigError, Task, Trajectory
 
-_KITS = {"retail": "env_sim.domains.retail.kit"}
+_KITS = {"airline": "env_sim.domains.airline.kit", "retail": "env_sim.domains.retail.kit"}
 
 
 class PatternLike(Protocol):
@@ -62,12 +62,13 @@ class TaskKit:
     """(domain, database, database_id, seed, rng) -> a successful exploration."""
     write_task: Callable[..., Task | None]
     """(source, database, database_id, pattern, rng, cluster_id) -> a task."""
-    damages: Callable[[Task, Database, Random], Iterator[Damage]]
-    """(task, database, rng) -> ways to spoil the expert's episode, for planted failures."""
     expert: Callable[[Task, Database], Policy]
     """A program that solves a task in dialogue."""
     soundness: SoundnessKit
     """What the soundness checker needs of the domain."""
+
+    damages: Callable[[Task, Database, Random], Iterator[Damage]] | None = None
+    """(task, database, rng) -> ways to spoil the expert's episode; None: no failures can be planted here."""
 
     def pattern_names(self) -> list[str]:
         """Names of the difficult patterns, without the plain one."""

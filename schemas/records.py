@@ -171,8 +171,8 @@ class Identity(Record):
     """First name in the user's record."""
     last_name: Name
     """Last name in the user's record."""
-    zip: Name
-    """Zip code in the user's record."""
+    zip: Name | None = None
+    """Zip code in the user's record; None: customers of this domain say their user id and nothing else."""
     email: str | None = None
     """None: the user does not remember it and gives name and zip code."""
 
@@ -311,7 +311,7 @@ class UserFault(Record):
 
     kind: UserFaultKind
     """What it did wrong."""
-    turn: Annotated[int, Unit("index")] = Field(ge=0)
+    turn: Index
     """Index into the trajectory's messages: the user's message at fault."""
     evidence: Name
     """What shows it, in at most 160 characters."""
@@ -368,6 +368,15 @@ class RlRollout(Trajectory):
     """Group-normalised reward that weighted the episode's tokens; kept in 32 bits."""
 
 
+class EntityIds(Record):
+    """The entities of one kind in a generated database."""
+
+    kind: Name
+    """Such as user_ids, order_ids, flight_numbers; the kinds are the domain's."""
+    ids: tuple[str, ...]
+    """Ids of this kind, sorted."""
+
+
 class DatabaseRow(Record):
     """A generated database: reproducible from (domain, generator version, seed, n_users), checked by its hash."""
 
@@ -376,24 +385,18 @@ class DatabaseRow(Record):
     domain: Name
     """Tool world, e.g. retail."""
     split: Literal["train", "validation", "test"]
-    """What the database is for; no two splits share a user, order or product."""
+    """What the database is for; no two splits share an entity."""
     generator_version: Annotated[int, Unit("number")] = Field(ge=1)
     """Version of the database generator."""
     seed: Seed
     """Seed of every random choice behind this row."""
     n_users: int = Field(ge=1)
     """Users in the database."""
-    n_orders: int = Field(ge=0)
-    """Orders in the database."""
-    n_products: int = Field(ge=1)
-    """Products in the database."""
     content_sha256: Name
     """Hash of the generated database, checked when it is rebuilt."""
-    user_ids: tuple[str, ...]
-    """Ids of all users."""
-    order_ids: tuple[str, ...]
-    """Ids of all orders."""
-    product_ids: tuple[str, ...]
-    """Ids of all products."""
-    item_ids: tuple[str, ...]
-    """Ids of all item variants."""
+    entities: tuple[EntityIds, ...]
+    """Ids of all entities, kind by kind."""
+
+    def ids(self, kind: str) -> tuple[str, ...]:
+        """Ids of a kind such as `user_ids`; empty when the database has none."""
+        return next((each.ids for each in self.entities if each.kind == kind), ())

@@ -7,7 +7,6 @@ from env_sim.domains.retail.expert import Expert
 from env_sim.domains.retail.explorer import explore
 from env_sim.domains.retail.patterns import PATTERNS
 from env_sim.domains.retail.planner import WordPlanner
-from env_sim.domains.retail.tau2_tasks import read_cases
 from env_sim.domains.retail.tau2_words import case_rules
 from env_sim.domains.retail.word_rules import task_rules
 from env_sim.domains.retail.writer import write_task
@@ -21,5 +20,5 @@ KIT = TaskKit(
     write_task=write_task,
     expert=Expert,
     damages=damages,
-    soundness=SoundnessKit(WordPlanner, task_rules, case_rules, read_cases),
+    soundness=SoundnessKit(WordPlanner, task_rules, case_rules),
 )
