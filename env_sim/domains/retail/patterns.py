@@ -69,7 +69,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "mixed_items", "changes or returns fewer or other items than asked for in one order",
         "one wish on several things of an order", "all things are named in one sentence",
-        hard_talk.mixed_items, _parts("item variant"), _ITEMS, Intent.PLAIN,
+        hard_talk.mixed_items, _parts("wishes item variant"), _ITEMS, Intent.PLAIN,
     ),
     Pattern(
         "mixed_orders", "puts things of several orders into one write",
