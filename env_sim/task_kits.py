@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from random import Random
-from typing import Protocol
+from typing import Literal, Protocol
 
 from env_sim.compact import CompactSpec
 from env_sim.episode import Policy
 from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
 from schemas import ConfigError, Task, Trajectory
+
+Guess = Literal["first", "last"]
+"""Which of several fitting records a naive agent takes."""
 
 _KITS = {"retail": "env_sim.domains.retail.kit"}
 
@@ -33,6 +36,16 @@ class PatternLike(Protocol):
         """What the agent does wrong."""
         ...
 
+    @property
+    def needs(self) -> str:
+        """What a source trajectory must hold."""
+        ...
+
+    @property
+    def edit(self) -> str:
+        """What is written into the task."""
+        ...
+
 
 @dataclass(frozen=True)
 class TaskKit:
@@ -47,6 +60,14 @@ class TaskKit:
     """(source, database, database_id, pattern, rng, cluster_id) -> a task."""
     expert: Callable[[Task, Database], Policy]
     """A program that solves a task in dialogue."""
+    write_eased: Callable[[Trajectory, Database, str, Random], Task | None]
+    """(source, database, pattern, rng) -> the task without what makes the pattern."""
+    naive: Callable[[str, Guess], Policy]
+    """(pattern, guess) -> an agent without what the pattern asks for, which solves the task without the pattern."""
+    pairs: Callable[[], list[str]]
+    """Names of the patterns that are two of the table in one task."""
+    check_pattern: Callable[[str], str]
+    """Name of a pattern or of several in one task -> why it can't be written, empty when it can."""
     soundness: SoundnessKit
     """What the soundness checker needs of the domain."""
 

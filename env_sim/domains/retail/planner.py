@@ -55,14 +55,10 @@ class WordPlanner:
         return next(self._plan, say(Deny()))
 
     def _talk(self) -> Iterator[Message]:
-        opening = self._heard
-        yield from self._find_user()
+        wishes = self._heard.split(" also, ")
+        yield from self._look_up()
         if not self._user:
             return
-        for order_id in self._user["orders"]:
-            yield self._call("get_order_details", order_id=order_id)
-            self._orders[order_id] = json.loads(self._result)
-        wishes = opening.split(" also, ")
         while True:
             for text in wishes:
                 for wish in self._parts(self._reader.read(text)):
@@ -73,6 +69,13 @@ class WordPlanner:
             if not self._refused:
                 yield say(Done())
             wishes = [self._heard]
+
+    def _look_up(self) -> Iterator[Message]:
+        """Find the user and read all their orders."""
+        yield from self._find_user()
+        for order_id in self._user.get("orders", ()):
+            yield self._call("get_order_details", order_id=order_id)
+            self._orders[order_id] = json.loads(self._result)
 
     def _find_user(self) -> Iterator[Message]:
         if not (_EMAIL.search(self._heard) or _NAME_ZIP.search(self._heard)):
