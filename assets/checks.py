@@ -81,7 +81,7 @@ def gate_context(warehouse: Warehouse, profile: Profile, round: str) -> GateCont
         read=read,
         rounds=up_to(round),
         known_entity_ids=load_domain(profile.domain).published_entity_ids(),
-        patterns=frozenset(pattern.name for pattern in load_task_kit(profile.domain).patterns),
+        patterns=frozenset([*load_task_kit(profile.domain).pattern_names(), *profile.patterns]),
         replay=replayed,
         rescore=rescore,
         limits=profile.limits.model_copy(update={"ks": profile.ks}),

@@ -44,7 +44,7 @@ def _tasks(name: str, split: Split, count_key: str, plain_key: str, description:
     ) -> dg.MaterializeResult:
         stage = Stage(context, warehouse, profile)
         sizes, domain = stage.profile.tasks, stage.profile.domain
-        mix = standard_mix(domain, getattr(sizes, plain_key))
+        mix = standard_mix(domain, getattr(sizes, plain_key), stage.profile.hard_patterns)
         databases = list(stage.databases(split).values())
         wanted = getattr(sizes, count_key)
         with counted(wanted, name) as tell:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["markdown_table"]
 
+MOST_SOLVED = 0.1
+"""Of the tasks with a pattern, by the naive agent: more, and the pattern is often not there."""
+
 _INTRO = """# Failure patterns
 
 Each pattern is an operator on a draft of what the user says (`env_sim/domains/retail/patterns.py`): it asks something of
@@ -19,11 +22,17 @@ the source trajectory, and changes the words, never the wishes. This page is pri
 
 *Naive* is an agent (`env_sim/domains/retail/naive.py`) that does what plain words ask for and nothing beyond: it takes a
 record that fits, never asks which, passes values on as they are said, lists an action once, minds one wish at a time,
-and hands over when a tool refuses. A guess can be lucky, so it plays each task twice, taking the first and the last
+and hands over when a tool refuses; where the search (`lost_in_search`) or the number of things (`mixed_items`) is the
+difficulty, it does not search, or minds one thing. A guess can be lucky, so it plays each task twice, taking the first and the last
 record that fits; *naive, one guess* is the first of the two plays, *naive* is solved in both. *Eased* is the naive
 agent's rate on the same wishes in plain words, of several things in one wish the first alone. *Expert* is the embedded
 expert's rate through the user simulator, *sound* the share of tasks in which the soundness checks, a planner that knows
 only the words among them, find nothing. *Idle* is an agent that does nothing.
+
+What the numbers do not tell: `wrong_variant` is easy where only one variant for sale has the option that is said, so that
+nothing has to be kept; `not_confirmed` is failed by giving up, while an agent that writes without the yes reaches the
+required state (it earns no action check, and the monitor reports `unconfirmed_write`); `hint_late` leaves the guess to
+the agent, so it tests the second listing and not the question before it.
 """
 _PAIRS = """
 ## Two patterns in one task
@@ -38,16 +47,16 @@ def markdown_table(
 ) -> str:
     """The whole page."""
     known = {proof.pattern: proof for proof in single}
-    parts = [_INTRO, _rates(single)]
+    misses = [f"`{p.pattern}` ({p.naive:.0%})" for p in [*single[1:], *pairs] if p.naive > MOST_SOLVED]
+    missed = f"\nShort of the aim (the naive agent solves at most {MOST_SOLVED:.0%}): {', '.join(misses) or 'none'}.\n"
+    parts = [_INTRO, _rates(single), missed]
     for pattern in patterns:
         parts.append(
             f"\n## {pattern.name}\n\n"
             f"- Fails: {pattern.description}.\n- Needs: {pattern.needs}.\n- Edit: {pattern.edit}.\n"
             f"- Example: *{known[pattern.name].example}*\n"
         )
-    misses = [f"`{p.pattern}` ({p.naive:.0%} solved by the naive agent)" for p in [*single[1:], *pairs] if p.naive > 0.1]
-    missed = f"\nHarder words than task, more than 10 % of the tasks being solved: {', '.join(misses)}.\n" if misses else ""
-    return "".join([*parts, _PAIRS, missed, _rates(pairs)])
+    return "".join([*parts, _PAIRS, _rates(pairs)])
 
 
 def _rates(proofs: "Iterable[PatternProof]") -> str:

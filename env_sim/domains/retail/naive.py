@@ -29,23 +29,25 @@ _NAGGING = ("you have not done it yet", "no. ", "are you sure")
 
 
 def naive_agent(pattern: str, guess: Guess) -> "NaiveAgent":
-    """The naive agent that a pattern is to defeat; where the search is the difficulty, it does not search either."""
-    return NaiveAgent(guess, searches=all(part.name != "lost_in_search" for part in parts_of(pattern)))
+    """The naive agent that a pattern is to defeat: it does not search, or count, where that is the difficulty."""
+    names = {part.name for part in parts_of(pattern)}
+    return NaiveAgent(guess, searches="lost_in_search" not in names, counts="mixed_items" not in names)
 
 
 class NaiveAgent(WordPlanner):
     """Message-level policy; one per episode."""
 
-    def __init__(self, guess: Guess = "first", *, searches: bool = True) -> None:
+    def __init__(self, guess: Guess = "first", *, searches: bool = True, counts: bool = True) -> None:
         """Choose its habits.
 
         Args:
             guess: Which of several fitting records it takes.
             searches: Whether it looks through all orders when none is numbered, or at one.
+            counts: Whether it minds all things of a wish, or one.
         """
         super().__init__()
         self._place = 0 if guess == "first" else -1
-        self._searches = searches
+        self._searches, self._counts = searches, counts
 
     def _talk(self) -> Iterator[Message]:
         request = self._heard.split(" also, ")[0]
@@ -61,6 +63,8 @@ class NaiveAgent(WordPlanner):
         """The wish without what stands beside it, values as they are said, no record but the one at hand."""
         request = " ".join(sentence for sentence in _SENTENCE_END.split(text) if not _ASIDE.search(sentence))
         wish = self._reader.read(request)
+        if not self._counts:
+            wish = list(wish.each())[self._place]
         told = [words for texts in TOLD_REASONS.values() for words in texts if words in request]
         address = (HOME_ADDRESS,) if wish.goes_home else wish.address
         return replace(wish, reason=told[0] if told else wish.reason, address=address, goes_home=False, source="")
