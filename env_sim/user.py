@@ -25,7 +25,7 @@ class UserReply:
     """Set with `left`: every wish was acted on or refused, as far as the user can tell."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Wish:
     """A goal in the course of the talk."""
 

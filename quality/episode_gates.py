@@ -26,6 +26,7 @@ def trajectories_complete(rows: Sequence[Record], context: GateContext) -> Findi
         )
     stops = Counter(row.stop_reason for row in trajectories)
     numbers = {f"stopped_{reason}": float(count) for reason, count in sorted(stops.items())}
+    numbers["n_user_faults"] = float(sum(row.user_fault is not None for row in trajectories))
     numbers["success_share"] = sum(row.succeeded for row in trajectories) / n_rows
     return Finding({key: fault for key, fault in faults.items() if fault}, problem, numbers)
 

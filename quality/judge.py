@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas import Action, Blame, Explanation, Goal, Message, StopReason, Task, Trajectory
+from schemas import Action, Blame, Explanation, Goal, Message, StopReason, Task, Trajectory, UserFault
 from schemas.ids import content_id
 
 MADE_BY = "diff-judge/1"
@@ -39,19 +39,25 @@ class DiffJudge:
 
     def explain(self, task: Task, trajectory: Trajectory) -> Explanation:
         """Say what went wrong in a failed trajectory of the task."""
-        finding = _wrong_write(task, trajectory) or _missing_write(task, trajectory)
+        fault = trajectory.user_fault
+        finding = _fault(fault) if fault else _wrong_write(task, trajectory) or _missing_write(task, trajectory)
         evidence = sorted({_last_user_turn(trajectory.messages, finding.turn), finding.turn})
         return Explanation(
             explanation_id=content_id("why", [trajectory.trajectory_id, MADE_BY]),
             trajectory_id=trajectory.trajectory_id,
             task_id=task.task_id,
             text=finding.text,
-            blame=Blame.AGENT,
+            blame=Blame.USER if fault else Blame.AGENT,
             decisive_turn=finding.turn,
             evidence_turns=tuple(evidence),
             pattern=finding.pattern,
             made_by=MADE_BY,
         )
+
+
+def _fault(fault: UserFault) -> _Finding:
+    """The user's own mistake comes before all that the agent did: after it the episode judges nobody else."""
+    return _Finding("other", f"The user did not keep to its scenario ({fault.kind}): {fault.evidence}.", fault.turn)
 
 
 def _wrong_write(task: Task, trajectory: Trajectory) -> _Finding | None:

@@ -1,8 +1,8 @@
 """Pass^k with its uncertainty: the estimator, outcome rows, the report and the paired comparison of two policies.
 
 The unit of resampling is the task, never the trial: trials of one task are alike, and an interval over trials would
-be too narrow by far. Infrastructure failures leave the rates and are counted. A missing trial is not a failed one:
-where trials are missing without a counted reason, these functions refuse instead of guessing.
+be too narrow by far. Infrastructure failures and user faults leave the rates and are counted. A missing trial is not a
+failed one: where trials are missing without a counted reason, these functions refuse instead of guessing.
 An interval around a rate of exactly 0 or 1 has no width (every resample is the same): read `n_tasks` beside it.
 """
 
@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import PassHatK, StopReason, Task, TaskOutcome
+from schemas import PassHatK, StopReason, Task, TaskOutcome, UserFault
 from schemas.errors import MetricError
 
 CONFIDENCE = 0.95
@@ -52,6 +52,11 @@ class EpisodeOutcome(Protocol):
     @property
     def stop_reason(self) -> StopReason:
         """Why the episode ended."""
+        ...
+
+    @property
+    def user_fault(self) -> UserFault | None:
+        """The user simulator's own mistake, if any."""
         ...
 
     @property
@@ -104,7 +109,7 @@ def pass_hat_k(successes: int, trials: int, k: int) -> float:
 
 
 def outcomes(rows: Iterable[EpisodeOutcome], tasks: Sequence[Task], seed: int = 0) -> list[TaskOutcome]:
-    """Count the trials of each task per policy; infrastructure failures are excluded and counted.
+    """Count the trials of each task per policy; infrastructure failures and user faults are excluded and counted.
 
     Args:
         rows: Episodes of one or more policies, in any order.
@@ -115,8 +120,8 @@ def outcomes(rows: Iterable[EpisodeOutcome], tasks: Sequence[Task], seed: int = 
         One row per policy and task, policies in report order, tasks in the given order.
 
     Raises:
-        MetricError: On an unknown task, a trial played twice, a task never played or one whose trials all failed in
-            the infrastructure.
+        MetricError: On an unknown task, a trial played twice, a task never played or one of which no trial
+            counts.
     """
     patterns = {task.task_id: task.pattern for task in tasks}
     played: dict[tuple[str, str], dict[str, dict[int, EpisodeOutcome]]] = defaultdict(lambda: defaultdict(dict))
@@ -142,9 +147,11 @@ def outcomes(rows: Iterable[EpisodeOutcome], tasks: Sequence[Task], seed: int = 
 def _task_outcome(
     policy: str, version: str, task_id: str, pattern: str, trials: dict[int, EpisodeOutcome], seed: int
 ) -> TaskOutcome:
-    counted = [row for row in trials.values() if row.stop_reason is not StopReason.INFRASTRUCTURE]
+    played = [row for row in trials.values() if row.stop_reason is not StopReason.INFRASTRUCTURE]
+    counted = [row for row in played if row.user_fault is None]
     if not counted:
-        cause = f"{len(trials)} infrastructure failures" if trials else "no episode"
+        lost = f"{len(trials) - len(played)} infrastructure failures and {len(played)} user faults"
+        cause = lost if trials else "no episode"
         raise MetricError(f"outcomes[{policy}]: expected a counted trial of {task_id}, got {cause}; replay that task")
     return TaskOutcome(
         policy=policy,
@@ -154,6 +161,7 @@ def _task_outcome(
         n_trials=len(counted),
         n_successes=sum(row.succeeded for row in counted),
         n_excluded=len(trials) - len(counted),
+        n_user_faults=len(played) - len(counted),
         seed=seed,
     )
 
@@ -169,7 +177,7 @@ def report(
 ) -> list[PassHatK]:
     """Pass^k of each policy with a 95 % percentile bootstrap interval over tasks.
 
-    A task that lost trials to the infrastructure and has fewer than k left leaves that k only; `n_tasks` shows it.
+    A task that lost trials and has fewer than k left leaves that k only; `n_tasks` shows it.
     In a row, `n_trials` and `n_excluded` are sums over the tasks that count for its k.
 
     Args:
@@ -201,7 +209,7 @@ def _report_line(rows: Sequence[TaskOutcome], k: int, n_resamples: int, seed: in
     if not counted:
         raise MetricError(
             f"report[{rows[0].policy}]: expected a task with {k} counted trials, got none of {len(rows)}; "
-            "replay the infrastructure failures"
+            "replay the trials that were lost"
         )
     values = _task_values(counted, k)
     low, high = bootstrap_interval(values, n_resamples, seed)
@@ -215,6 +223,7 @@ def _report_line(rows: Sequence[TaskOutcome], k: int, n_resamples: int, seed: in
         n_tasks=len(counted),
         n_trials=sum(row.n_trials for row in counted),
         n_excluded=sum(row.n_excluded for row in counted),
+        n_user_faults=sum(row.n_user_faults for row in counted),
         seed=seed,
     )
 
@@ -262,7 +271,7 @@ def paired_difference(
 ) -> PairedDifference:
     """Candidate minus baseline in Pass^k, paired by task.
 
-    Tasks of which either side lost so many trials to the infrastructure that fewer than k are left leave the pairing.
+    Tasks of which either side lost so many trials that fewer than k are left leave the pairing.
 
     Args:
         baseline: Outcomes of one policy.
@@ -330,12 +339,17 @@ def table_text(rows: Sequence[PassHatK]) -> str:
         own = [cells.get((policy, version, k)) for k in ks]
         first = next(row for row in own if row is not None)
         name = policy if names.count(policy) == 1 else f"{policy} ({version})"
-        counts = [str(first.n_tasks), str(first.n_trials), str(first.n_excluded)]
+        counts = [str(first.n_tasks), str(first.n_trials), excluded_text(first)]
         lines.append([name, *(_percent_cell(row) for row in own), *counts])
     widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
     rule = "  ".join("-" * width for width in widths)
     text = [_aligned(header, widths), rule, *(_aligned(line, widths) for line in lines)]
     return "\n".join(text)
+
+
+def excluded_text(row: PassHatK) -> str:
+    """Trials that do not count, and how many of them the user simulator spoilt."""
+    return f"{row.n_excluded} ({row.n_user_faults} by the user)" if row.n_user_faults else str(row.n_excluded)
 
 
 def _percent_cell(row: PassHatK | None) -> str:

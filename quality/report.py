@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from quality import plots
 from quality.clusters import FailureMap, map_2d
 from quality.page import Html, chip, element, image, joined, page, section, table, text
-from quality.pass_hat_k import PairedDifference, policy_order
+from quality.pass_hat_k import PairedDifference, excluded_text, policy_order
 from schemas import (
     Explanation,
     FailureCluster,
@@ -81,10 +81,12 @@ def _summary(report: RoundReport) -> Html:
         row for row in report.trajectories if not row.succeeded and row.stop_reason is not StopReason.INFRASTRUCTURE
     ]
     lost = sum(row.stop_reason is StopReason.INFRASTRUCTURE for row in report.trajectories)
+    n_faults = sum(row.user_fault is not None for row in report.trajectories)
     facts = [
         ("episodes", len(report.trajectories)),
         ("failed", len(failed)),
         ("lost to infrastructure", lost),
+        *([("spoilt by the user", n_faults)] if n_faults else []),
         ("explanations", len(report.explanations)),
         ("clusters", len(report.clusters)),
         ("tasks in the pool", len(report.pool)),
@@ -107,8 +109,8 @@ def _results(report: RoundReport) -> Html:
     for policy in sorted({row.policy for row in report.pass_hat_k}, key=policy_order):
         own = [cells.get((policy, k)) for k in ks]
         first = next(row for row in own if row is not None)
-        counts = (first.n_tasks, first.n_trials, first.n_excluded)
-        lines.append([text(policy), *(_interval_cell(row) for row in own), *(text(f"{n:,}") for n in counts)])
+        counts = (f"{first.n_tasks:,}", f"{first.n_trials:,}", excluded_text(first))
+        lines.append([text(policy), *(_interval_cell(row) for row in own), *map(text, counts)])
     header = ["policy", *(f"Pass^{k}, %" for k in ks), "tasks", "trials", "excluded"]
     parts = [table(header, lines), image(plots.pass_hat_k_plot(report.pass_hat_k), "Pass^k per policy")]
     if report.differences:

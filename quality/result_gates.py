@@ -38,7 +38,7 @@ def checkpoints_linked(rows: Sequence[Record], context: GateContext) -> Finding:
 
 
 def outcomes_sound(rows: Sequence[Record], context: GateContext) -> Finding:
-    """No task has more successes than trials, and few trials were lost to the infrastructure."""
+    """No task has more successes than trials, and few trials were lost to the infrastructure or the user."""
     outcomes = rows_of(rows, TaskOutcome)
     bad = {
         row_id(row): f"{row.n_successes} successes in {row.n_trials} trials"
@@ -49,7 +49,7 @@ def outcomes_sound(rows: Sequence[Record], context: GateContext) -> Finding:
     share = excluded / max(1, excluded + sum(row.n_trials for row in outcomes))
     problem = ""
     if share > context.limits.max_infrastructure_share:
-        problem = f"{share:.1%} of the trials were lost to the infrastructure"
+        problem = f"{share:.1%} of the trials were lost to the infrastructure or to user faults"
     return Finding(bad, problem, {"excluded_share": share})
 
 

@@ -54,6 +54,8 @@ from schemas.records import (
     Task,
     ToolCall,
     Trajectory,
+    UserFault,
+    UserFaultKind,
     When,
 )
 from schemas.results import (
@@ -118,6 +120,8 @@ __all__ = [
     "UnknownDomainError",
     "UnknownRoundError",
     "UnknownTableError",
+    "UserFault",
+    "UserFaultKind",
     "Verdict",
     "Violation",
     "WarehouseError",

@@ -237,6 +237,33 @@ class RewardParts(Record):
     """The weighted sum that the trainer saw."""
 
 
+class UserFaultKind(StrEnum):
+    """What a user simulator can do wrong by its scenario."""
+
+    LEFT_EARLY = "left_early"
+    """It left satisfied before the write that it asked for, or in anger before its patience could be spent."""
+    REVEALED = "revealed"
+    """It told a fact that nobody had asked for, a remark before its point, or an id that it can't know."""
+    CONFIRMED_WRONG = "confirmed_wrong"
+    """It said yes to an action that is not the wished one, as far as its scenario lets it judge."""
+    CONTRADICTED = "contradicted"
+    """It said no to the right action, yes where its scenario has other words, or that it is somebody else."""
+    SPOKE_AS_ASSISTANT = "spoke_as_assistant"
+    """It listed an action, called a tool or offered its help."""
+    EMPTY = "empty"
+    """It said nothing."""
+
+
+class UserFault(Record):
+    """A mistake of the user simulator, after which an episode says little about the agent."""
+
+    kind: UserFaultKind
+    turn: int = Field(ge=0)
+    """Index into the trajectory's messages: the user's message at fault."""
+    evidence: Name
+    """What shows it, in at most 160 characters."""
+
+
 class Trajectory(Record):
     """The stored record of one episode."""
 
@@ -261,6 +288,8 @@ class Trajectory(Record):
     """True where the policy sampled the token. Same length as token_ids."""
     logprobs: tuple[float, ...] = ()
     """Sampler log-probability (natural log, at the sampling temperature) of each sampled token, 0 elsewhere."""
+    user_fault: UserFault | None = None
+    """The user simulator's first mistake, None when it kept to its scenario; leaves the rates with the episode."""
 
     @property
     def succeeded(self) -> bool:

@@ -136,7 +136,9 @@ class TaskOutcome(Record):
     n_trials: int = Field(ge=1)
     n_successes: int = Field(ge=0)
     n_excluded: int = Field(ge=0)
-    """Infrastructure failures, not in n_trials."""
+    """Trials lost to the infrastructure or to a user fault, not in n_trials."""
+    n_user_faults: int = Field(default=0, ge=0)
+    """Those of n_excluded that the user simulator spoilt."""
     seed: int = Field(ge=0)
 
 
@@ -152,6 +154,8 @@ class PassHatK(Record):
     n_tasks: int = Field(ge=1)
     n_trials: int = Field(ge=1)
     n_excluded: int = Field(ge=0)
+    n_user_faults: int = Field(default=0, ge=0)
+    """Those of n_excluded that the user simulator spoilt."""
     seed: int = Field(ge=0)
 
 

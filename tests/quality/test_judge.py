@@ -5,7 +5,7 @@ from env_sim.reward import Scorer
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import demonstrate
 from quality.judge import DiffJudge
-from schemas import Action, RewardParts, StopReason, Task, Trajectory
+from schemas import Action, Blame, RewardParts, StopReason, Task, Trajectory, UserFault, UserFaultKind
 from tests.fixtures.retail import databases, task_of, tasks
 
 DOMAIN = load_domain("retail")
@@ -79,3 +79,11 @@ def test_the_judge_does_not_read_the_tag_that_the_task_was_written_with():
     trajectory = failed(task, with_argument(task, "order_id", "#W9999999"))
     untagged = task.model_copy(update={"pattern": "none"})
     assert DiffJudge().explain(untagged, trajectory).text == DiffJudge().explain(task, trajectory).text
+
+
+def test_an_episode_that_the_user_spoilt_is_blamed_on_the_user():
+    task = task_of("none")
+    fault = UserFault(kind=UserFaultKind.REVEALED, turn=2, evidence="unasked: 'the one with the vase'")
+    explanation = DiffJudge().explain(task, failed(task, ()).model_copy(update={"user_fault": fault}))
+    assert (explanation.blame, explanation.decisive_turn, explanation.pattern) == (Blame.USER, 2, "other")
+    assert "vase" in explanation.text

@@ -17,7 +17,7 @@ from quality.pass_hat_k import (
     table_text,
 )
 from schemas.errors import MetricError
-from schemas.records import StopReason
+from schemas.records import StopReason, UserFault, UserFaultKind
 from tests.quality.builders import make_outcome, make_task, make_trajectory
 
 
@@ -54,6 +54,24 @@ def test_infrastructure_failures_leave_the_trials_and_are_counted() -> None:
     ]
     (outcome,) = outcomes(rows, [task], seed=7)
     assert (outcome.n_trials, outcome.n_successes, outcome.n_excluded, outcome.seed) == (2, 1, 1, 7)
+
+
+def test_user_faults_leave_the_trials_and_are_counted_apart() -> None:
+    task = make_task()
+    fault = UserFault(kind=UserFaultKind.LEFT_EARLY, turn=0, evidence="left satisfied, but nothing was done")
+    rows = [
+        make_trajectory(0, 1.0, task_id=task.task_id),
+        make_trajectory(1, 0.0, task_id=task.task_id, user_fault=fault),
+        make_trajectory(2, 1.0, task_id=task.task_id, user_fault=fault),
+        make_trajectory(3, 0.0, task_id=task.task_id, stop_reason=StopReason.INFRASTRUCTURE, user_fault=fault),
+    ]
+    (outcome,) = outcomes(rows, [task])
+    assert (outcome.n_trials, outcome.n_successes, outcome.n_excluded, outcome.n_user_faults) == (1, 1, 3, 2)
+    (line,) = report([outcome], ks=(1,))
+    assert (line.pass_hat_k, line.n_excluded, line.n_user_faults) == (1.0, 3, 2)
+    assert table_text([line]).endswith("3 (2 by the user)")
+    with pytest.raises(MetricError, match="0 infrastructure failures and 1 user faults"):
+        outcomes(rows[1:2], [task])
 
 
 def test_a_task_never_played_or_lost_altogether_is_refused() -> None:

@@ -1,0 +1,308 @@
+"""The user's own mistakes, read from a dialogue and the scenario, whoever played the user.
+
+A simulator that leaves too soon, tells what it should keep or agrees to anything spoils the episode, and the agent
+would be blamed for it. `user_faults` finds what the dialogue shows for sure and is silent where it can't know:
+
+- A fact counts as told when all words that no other words of the scenario have stand in one message: a paraphrase by
+  other words passes unseen. It counts as asked for when its topic was, or when free words asked anything.
+- Only listings in the words of `act_text` are judged; a yes to free words is not.
+- What the user knows changes with its remarks, and a paraphrased one can't be recognised: where a remark may or may
+  not have been said, both readings must agree on a fault.
+- Whether a wish was refused in free words is not read: a user who leaves with only such wishes open is not at fault.
+
+Not covered: wishes raised too early, facts that the user invents, rudeness. Never raises on any dialogue.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from env_sim.conduct import UNSPELLABLE, ListedKey, differing, listed_action, listed_key, says_yes
+from env_sim.dialogue import DENY_TEXT, DONE_TEXT, TOPICS, Ask, Confirm, read_act
+from schemas import Action, Confirmation, Goal, Message, Remark, Scenario, StopReason, UserFault, UserFaultKind, When
+
+__all__ = ["user_faults"]
+
+_EVIDENCE_CHARS = 160
+_WORD = re.compile(r"[a-z0-9]+")
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_NO = re.compile(r"\W*(?:no|nope)\b", re.I)
+_ASSISTANT = re.compile(
+    r"anything else i can (?:help|do)|how (?:can|may) i (?:help|assist)|is there anything else\?|<tool_call>|"
+    r"\byes or no\?$",
+    re.I,
+)
+_MIN_ID_CHARS = 5
+_COMMON = frozenset({*TOPICS}).union(
+    _WORD.findall(
+        "a also an and are as at be bought but buy by can check could do else for from get go had has have i if in is "
+        "it its just know me mean my need no not now of on one or other please same so sorry sure thank thanks that "
+        "the them then there they think this to too want was we well what when which will with would wrong yes yet you "
+        "your"
+    )
+)
+"""Words that tell nothing by themselves."""
+
+
+def user_faults(scenario: Scenario, messages: Sequence[Message], stop_reason: StopReason) -> list[UserFault]:
+    """Mistakes of the user in an episode, in the order of their turns."""
+    watch = _Watch(scenario)
+    for message in messages:
+        watch.see(message)
+    watch.end(stop_reason)
+    return watch.faults
+
+
+@dataclass(slots=True, eq=False)
+class _Secret:
+    """Words that must not be said before their point."""
+
+    text: str
+    words: frozenset[str]
+    """Those that give it away; empty: only the whole text does."""
+    detail_topic: str = ""
+    remark: Remark | None = None
+
+    def in_words(self, said: str, words: frozenset[str]) -> bool:
+        return self.words <= words if self.words else self.text.lower() in said
+
+
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """A goal, and what the user has heard and said about it."""
+
+    goal: Goal
+    secrets: list[_Secret]
+    n_listings: int = 0
+    """Listings of its kind that were answered."""
+    refused: set[ListedKey] = field(default_factory=set)
+    """Listings that were answered with anything but yes."""
+
+    def actions(self, due: bool) -> list[Action]:
+        """What it may want by now: both minds while a change may have been spoken in other words."""
+        change = self.goal.change
+        if change is None:
+            return [self.goal.action] if self.goal.action else []
+        old = [self.goal.action] if self.goal.action else []
+        if self.n_listings or all(secret.remark is not change for secret in self.secrets):
+            return [change.action]
+        return [*old, change.action] if due else old
+
+
+class _Watch:
+    """One dialogue under watch."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.faults: list[UserFault] = []
+        self._scenario = scenario
+        self._wishes = [_Wish(goal, list(_secrets(scenario, goal))) for goal in scenario.goals]
+        self._hidden = _hidden_values(scenario)
+        self._by_detail = scenario.confirmation is Confirmation.BY_DETAIL
+        self._kinds = {a.name for g in scenario.goals for a in (g.action, g.accepted) if a}
+        self._turn = -1
+        self._last_user_turn = 0
+        self._heard = ""
+        """All that the assistant has said, lower case."""
+        self._question: str | None = None
+        """The assistant's words that wait for an answer."""
+        self._asked: set[str] = set()
+        self._asked_anything = False
+        self._counts = {When.LISTING: 0, When.QUESTION: 0, When.MESSAGE: 0}
+        self._calls: dict[str, Action] = {}
+        self._writes: list[Action] = []
+
+    def see(self, message: Message) -> None:
+        """Take the next message."""
+        self._turn += 1
+        if message.role == "assistant":
+            self._see_assistant(message)
+        elif message.role == "tool":
+            done = self._calls.pop(message.tool_call_id or "", None)
+            if done is not None and not message.error:
+                self._writes.append(done)
+        elif message.role == "user":
+            self._see_user(message)
+
+    def end(self, stop_reason: StopReason) -> None:
+        """The user's leaving, if it did."""
+        said = self._counts[When.MESSAGE]
+        if stop_reason is StopReason.USER_LEFT and said < self._scenario.patience:
+            self._leave(f"left in anger after {said} messages, its patience is {self._scenario.patience}")
+        if stop_reason is not StopReason.USER_DONE:
+            return
+        if said == 0:
+            self._leave("left satisfied before anybody had answered")
+            return
+        undone = next((wish for wish in self._undone(sure=True) if wish.goal.accepted), None)
+        if undone is not None and undone.goal.accepted:
+            self._leave(f"left satisfied, but {undone.goal.accepted.name} was not done")
+
+    def _leave(self, evidence: str) -> None:
+        self._note(UserFaultKind.LEFT_EARLY, evidence, self._last_user_turn)
+
+    def _note(self, kind: UserFaultKind, evidence: str, turn: int | None = None) -> None:
+        text = evidence[:_EVIDENCE_CHARS].encode("utf-8", "replace").decode()
+        self.faults.append(UserFault(kind=kind, turn=self._turn if turn is None else turn, evidence=text))
+
+    def _see_assistant(self, message: Message) -> None:
+        for call in message.tool_calls:
+            if call.name in self._kinds:
+                self._calls[call.id] = Action(name=call.name, arguments=call.arguments)
+        if message.tool_calls:
+            self._question = None
+            return
+        text = message.content
+        self._question = text
+        self._heard += "\n" + text.lower()
+        self._counts[When.MESSAGE] += 1
+        act = read_act(text)
+        if isinstance(act, Confirm) or text in (DENY_TEXT, DONE_TEXT):
+            return
+        self._counts[When.QUESTION] += not (isinstance(act, Ask) and act.topic == "identity")
+        if isinstance(act, Ask) and act.topic in TOPICS:
+            self._asked |= {act.topic}
+        elif "?" in text:
+            self._asked_anything = True
+        self._asked |= {topic for topic in TOPICS if topic in text.lower()}
+
+    def _see_user(self, message: Message) -> None:
+        self._last_user_turn = self._turn
+        question, self._question = self._question, None
+        text = message.content
+        if message.tool_calls or _ASSISTANT.search(text) or _listed(text):
+            self._note(UserFaultKind.SPOKE_AS_ASSISTANT, f"said {text!r}")
+        elif not text.strip():
+            self._note(UserFaultKind.EMPTY, "an empty message")
+        listed = _listed(question) if question else None
+        if listed is not None:
+            self._counts[When.LISTING] += 1
+        remarked = self._see_facts(text, listed)
+        if listed is not None:
+            self._see_answer(text, listed, remarked)
+
+    def _see_facts(self, text: str, listed: Action | None) -> bool:
+        """Judge what is told; whether a remark was among it."""
+        said = text.lower()
+        words = frozenset(_WORD.findall(said))
+        for value in self._hidden:
+            if value in said and value not in self._heard:
+                self._note(UserFaultKind.REVEALED, f"said {value!r}, which it can't know")
+        for email in _EMAIL.findall(said):
+            if email not in self._own_emails() and email not in self._heard:
+                self._note(UserFaultKind.CONTRADICTED, f"gave the address {email!r}, which is not its own")
+        told = [(wish, secret) for wish in self._wishes for secret in wish.secrets if secret.in_words(said, words)]
+        for wish, secret in told:
+            wish.secrets.remove(secret)
+            if not self._may_tell(wish, secret, listed):
+                self._note(UserFaultKind.REVEALED, f"unasked: {secret.text!r}")
+        return any(secret.remark for _, secret in told)
+
+    def _own_emails(self) -> set[str]:
+        """Addresses that stand in the scenario."""
+        texts = [self._scenario.opening, *(text for goal in self._scenario.goals for text in goal.texts)]
+        return {(self._scenario.identity.email or "").lower(), *_EMAIL.findall(" ".join(texts).lower())}
+
+    def _may_tell(self, wish: _Wish, secret: _Secret, listed: Action | None) -> bool:
+        if secret.remark is None:
+            return self._asked_anything or secret.detail_topic in self._asked
+        kinds = {action.name for action in (wish.goal.action, wish.goal.accepted) if action}
+        return bool(wish.n_listings or (listed and listed.name in kinds) or self._due(secret.remark))
+
+    def _due(self, remark: Remark) -> bool:
+        return remark.when is not When.LISTING and self._counts[remark.when] >= remark.n
+
+    def _actions(self, wish: _Wish) -> list[Action]:
+        return wish.actions(wish.goal.change is not None and self._due(wish.goal.change))
+
+    def _fits(self, action: Action, wanted: Action) -> bool:
+        if action.name != wanted.name:
+            return False
+        try:
+            return not (self._by_detail and differing(action, wanted))
+        except UNSPELLABLE:
+            return False
+
+    def _undone(self, *, sure: bool) -> list[_Wish]:
+        """Wishes without a write of theirs: in every reading of what they want (sure), or in some."""
+        left, undone = list(self._writes), []
+        for wish in self._wishes:
+            actions = self._actions(wish)
+            both = [action for action in (wish.goal.action, wish.goal.accepted) if action] if sure else actions
+            test = any if sure else all
+            done = next((w for w in left if both and test(self._fits(w, action) for action in both)), None)
+            if done is None:
+                undone.append(wish)
+            else:
+                left.remove(done)
+        return undone
+
+    def _see_answer(self, text: str, listed: Action, remarked: bool) -> None:
+        """Judge the answer to a listing; a remark may begin with a no that means something else."""
+        of_kind = [w for w in self._wishes if any(action.name == listed.name for action in self._actions(w))]
+        fitting = [w for w in of_kind if any(self._fits(listed, action) for action in self._actions(w))]
+        if says_yes(text):
+            self._see_yes(listed, of_kind, fitting)
+        elif _NO.match(text) and not remarked and len(of_kind) == 1 and self._is_surely_right(listed, fitting):
+            self._note(UserFaultKind.CONTRADICTED, f"said no to {listed.name} as it wants it")
+        for wish in of_kind:
+            wish.n_listings += 1
+            if not says_yes(text):
+                wish.refused.add(listed_key(listed))
+
+    def _see_yes(self, listed: Action, of_kind: list[_Wish], fitting: list[_Wish]) -> None:
+        undone = self._undone(sure=False)
+        if not any(wish in undone for wish in of_kind):
+            self._note(UserFaultKind.CONFIRMED_WRONG, f"yes to {listed.name}, which no open wish asks for")
+        elif not any(wish in undone for wish in fitting):
+            self._note(UserFaultKind.CONFIRMED_WRONG, f"yes to {listed.name} with other arguments than it wants")
+        elif not any(self._may_say_yes(wish, listed) for wish in fitting if wish in undone):
+            self._note(UserFaultKind.CONTRADICTED, f"yes to {listed.name} where its scenario has other words first")
+
+    def _may_say_yes(self, wish: _Wish, listed: Action) -> bool:
+        waiting = [secret.remark for secret in wish.secrets if secret.remark and not self._due(secret.remark)]
+        hesitates = wish.goal.hesitation is not None and listed_key(listed) not in wish.refused
+        return not hesitates and not (waiting and wish.n_listings == 0)
+
+    def _is_surely_right(self, listed: Action, fitting: list[_Wish]) -> bool:
+        """Whether a wish that must be open by now wants this and no more, and nothing else was to be said first."""
+        raised = self._wishes[: self._scenario.raised_in_opening]
+        open_wishes = [wish for wish in self._undone(sure=True) if wish in raised and wish in fitting]
+        # Hesitation may begin with a no and comes again for another listing.
+        sure = [wish for wish in open_wishes if len(self._actions(wish)) == 1 and not wish.goal.hesitation]
+        return any(self._may_say_yes(wish, listed) for wish in sure)
+
+
+def _listed(text: str) -> Action | None:
+    try:
+        return listed_action(text)
+    except UNSPELLABLE:
+        return None
+
+
+def _secrets(scenario: Scenario, goal: Goal) -> Iterator[_Secret]:
+    """Facts to be asked for and remarks that have their point, each with the words that only it has."""
+    remarks = [*((goal.change,) if goal.change else ()), *goal.remarks]
+    if not goal.details and not remarks:
+        return
+    texts = [scenario.opening, *(text for each in scenario.goals for text in each.texts)]
+    for secret in (*goal.details, *remarks):
+        others = " ".join(text for text in texts if text != secret.text).lower()
+        if secret.text.lower() in others:
+            continue
+        words = frozenset(_WORD.findall(secret.text.lower())) - _COMMON - frozenset(_WORD.findall(others))
+        if isinstance(secret, Remark):
+            yield _Secret(secret.text, words, remark=secret)
+        else:
+            yield _Secret(secret.text, words, detail_topic=secret.topic)
+
+
+def _hidden_values(scenario: Scenario) -> list[str]:
+    """Ids in the wishes' arguments that no words of the scenario hold, lower case."""
+    who = scenario.identity
+    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip]
+    known = " ".join([*own, *(text for goal in scenario.goals for text in goal.texts)]).lower()
+    actions = [a for goal in scenario.goals for a in (goal.action, goal.accepted) if a]
+    values = [value for action in actions for value in action.arguments.values()]
+    flat = [str(v) for value in values for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
+    ids = {v.lower() for v in [*flat, who.user_id] if len(v) >= _MIN_ID_CHARS and any(c.isdigit() for c in v)}
+    return sorted(value for value in ids if value not in known)
