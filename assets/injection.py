@@ -30,9 +30,7 @@ def _plan(stage: Stage) -> PatternPlan:
     """What this round injects: a function of its clusters and the profile, so it is computed where it is needed."""
     kit, profile = load_task_kit(stage.profile.domain), stage.profile
     clusters = stage.read(FailureCluster, "failure_clusters")
-    return plan_patterns(
-        profile.targeting, clusters, profile.hard_patterns, kit.patterns[0].name, profile.injection
-    )
+    return plan_patterns(profile.targeting, clusters, profile.hard_patterns, kit.patterns[0].name, profile.injection)
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["failure_clusters", "train_databases"])

@@ -2,9 +2,9 @@
 
     python -m env_sim.pattern_proof > docs/PATTERNS.md
 
-A pattern is there if a naive agent, which does what plain words ask for and guesses the rest, fails the tasks and solves
-them once the pattern is taken out of their words. It guesses twice, by the first and by the last record that fits: solved
-is what it solves both ways. What this can't see: whether a better agent fails for the same reason.
+A pattern is there if a naive agent, which does what plain words ask for and guesses the rest, fails the tasks and
+solves them once the pattern is taken out of their words. It guesses twice, by the first and by the last record that
+fits: solved is what it solves both ways. What this can't see: whether a better agent fails for the same reason.
 """
 
 import argparse
@@ -22,9 +22,10 @@ from env_sim.reward import Scorer
 from env_sim.soundness import check_soundness
 from env_sim.task_kits import Guess, load_task_kit
 from env_sim.tasks import explore
+from env_sim.world import Database
 from schemas import DatabaseRow, Message, Task, Trajectory
 
-__all__ = ["Idle", "Occasions", "PatternProof", "prove"]
+__all__ = ["Idle", "Occasions", "PatternProof"]
 
 _GUESSES: tuple[Guess, ...] = ("first", "last")
 
@@ -105,7 +106,7 @@ class Occasions:
         source = self.sources[number]
         return self._kit.write_task(source, self._base(source), pattern, Random(f"proof:{number}:{pattern}"))
 
-    def _base(self, source: Trajectory):  # noqa: ANN202
+    def _base(self, source: Trajectory) -> Database:
         return self.domain.open_database(self.databases[source.database_id])
 
     def solves(self, task: Task, policy: Policy) -> bool:

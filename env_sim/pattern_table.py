@@ -15,24 +15,25 @@ MOST_SOLVED = 0.1
 
 _INTRO = """# Failure patterns
 
-Each pattern is an operator on a draft of what the user says (`env_sim/domains/retail/patterns.py`): it asks something of
-the source trajectory, and changes the words, never the wishes. This page is printed by
+Each pattern is an operator on a draft of what the user says (`env_sim/domains/retail/patterns.py`): it asks something
+of the source trajectory, and changes the words, never the wishes. This page is printed by
 
     python -m env_sim.pattern_proof > docs/PATTERNS.md
 
-*Naive* is an agent (`env_sim/domains/retail/naive.py`) that does what plain words ask for and nothing beyond: it takes a
-record that fits, never asks which, passes values on as they are said, lists an action once, minds one wish at a time,
-and hands over when a tool refuses; where the search (`lost_in_search`) or the number of things (`mixed_items`) is the
-difficulty, it does not search, or minds one thing. A guess can be lucky, so it plays each task twice, taking the first and the last
-record that fits; *naive, one guess* is the first of the two plays, *naive* is solved in both. *Eased* is the naive
-agent's rate on the same wishes in plain words, of several things in one wish the first alone. *Expert* is the embedded
-expert's rate through the user simulator, *sound* the share of tasks in which the soundness checks, a planner that knows
-only the words among them, find nothing. *Idle* is an agent that does nothing.
+*Naive* is an agent (`env_sim/domains/retail/naive.py`) that does what plain words ask for and nothing beyond: it
+takes a record that fits, never asks which, passes values on as they are said, lists an action once, minds one wish at
+a time, and hands over when a tool refuses; where the search (`lost_in_search`) or the number of things
+(`mixed_items`) is the difficulty, it does not search, or minds one thing. A guess can be lucky, so it plays each task
+twice, taking the first and the last record that fits; *naive, one guess* is the first of the two plays, *naive* is
+solved in both. *Eased* is the naive agent's rate on the same wishes in plain words, of several things in one wish the
+first alone. *Expert* is the embedded expert's rate through the user simulator, *sound* the share of tasks in which
+the soundness checks, a planner that knows only the words among them, find nothing. *Idle* is an agent that does
+nothing.
 
-What the numbers do not tell: `wrong_variant` is easy where only one variant for sale has the option that is said, so that
-nothing has to be kept; `not_confirmed` is failed by giving up, while an agent that writes without the yes reaches the
-required state (it earns no action check, and the monitor reports `unconfirmed_write`); `hint_late` leaves the guess to
-the agent, so it tests the second listing and not the question before it.
+What the numbers do not tell: `wrong_variant` is easy where only one variant for sale has the option that is said, so
+that nothing has to be kept; `not_confirmed` is failed by giving up, while an agent that writes without the yes
+reaches the required state (it earns no action check, and the monitor reports `unconfirmed_write`); `hint_late` leaves
+the guess to the agent, so it tests the second listing and not the question before it.
 """
 _PAIRS = """
 ## Two patterns in one task

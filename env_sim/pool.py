@@ -91,8 +91,8 @@ def plan_patterns(
     """Spread a round's tasks over the failure patterns.
 
     A cluster whose pattern the domain's table does not know (`other`) is spread over all patterns: its failures are
-    real, but nobody can write them on purpose yet. One whose pattern is in several (`a`, `a+b`) asks for all of them. Without clusters the patterns are taken alike. Patterns that nothing
-    failed at keep `pattern_floor`.
+    real, but nobody can write them on purpose yet. One whose pattern is in several (`a`, `a+b`) asks for each of
+    them. Without clusters the patterns are taken alike. Patterns that nothing failed at keep `pattern_floor`.
 
     Args:
         targeting: How patterns are chosen.

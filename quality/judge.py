@@ -160,9 +160,9 @@ def _late_obstacle(task: Task, goal: Goal, missing: Action, trajectory: Trajecto
     if goal.hesitation and goal.hesitation in heard and heard.endswith("bye."):
         return "not_confirmed", "the user answered the listing with neither yes nor no and it was not listed again"
     if any(remark.text in heard for remark in goal.remarks):
-        return "hint_late", "the user gave a hint at the first listing and the agent did not list the order that it tells"
+        return "hint_late", "the user gave a hint at the first listing and the agent did not follow it"
     if _in_one_sentence(task):
-        return "mixed_orders", "things of several orders were named in one sentence and each order needs its own change"
+        return "mixed_orders", "things of several orders were named in one sentence, each order needing its own change"
     if _knows(goal, "item"):
         return "ambiguous_name", "several things of the order fitted the name and the agent did not ask which one"
     if _told_otherwise(goal, missing, trajectory):

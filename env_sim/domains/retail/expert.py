@@ -223,7 +223,9 @@ class Expert:
 
 def _other_words(goal: Goal, wish: WishView) -> str:
     """What the request says of the variant in other words, each with the value behind it."""
-    said = [pair for variant in wish.variants for pair in zip(in_other_words(values(variant)), values(variant), strict=True)]
+    said = [
+        pair for variant in wish.variants for pair in zip(in_other_words(values(variant)), values(variant), strict=True)
+    ]
     return " ".join(f"{other} {value}" for other, value in said if f" {other} " in goal.request and other != value)
 
 

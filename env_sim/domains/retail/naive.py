@@ -72,7 +72,7 @@ class NaiveAgent(WordPlanner):
     def _fulfil(self, wish: Wish) -> Iterator[Message]:
         """List the action once; without a yes, or when a record is missing or a tool refuses, it is over."""
         orders = self._fitting_orders(wish)
-        if wish.tool not in STATUS and wish.tool != "modify_user_address" or wish.tool in STATUS and not orders:
+        if (wish.tool not in STATUS and wish.tool != "modify_user_address") or (wish.tool in STATUS and not orders):
             yield self._call("transfer_to_human_agents", summary="out of scope")
             return
         order = self._only("order", orders) if orders else None

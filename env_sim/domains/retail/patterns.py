@@ -158,6 +158,7 @@ _BY_NAME = {pattern.name: pattern for pattern in PATTERNS}
 _STRONGEST = (Intent.INFEASIBLE, Intent.CHANGING, Intent.AMBIGUOUS, Intent.PLAIN)
 
 
+@cache
 def parts_of(name: str) -> tuple[Pattern, ...]:
     """The patterns in a name, one or several joined with `+`.
 

@@ -36,10 +36,10 @@ def _leaks(task: Task) -> Iterator[Finding]:
 
 
 def _of_other_wishes(task: Task) -> set[str]:
-    """Orders that a wish beside a hidden one is about, and names."""
-    named = [goal.accepted.arguments.get("order_id") for goal in task.scenario.goals if goal.accepted is not None
-             and goal.accepted.arguments.get("order_id", "") in goal.request]  # fmt: skip
-    return {str(order_id) for order_id in named} if len(named) < len(task.scenario.goals) else set()
+    """Orders that the wishes beside a hidden one are about, and name; none when every wish names its own."""
+    written = [(goal, str(goal.accepted.arguments.get("order_id"))) for goal in task.scenario.goals if goal.accepted]
+    named = {order_id for goal, order_id in written if order_id in goal.request}
+    return named if len(named) < len(written) else set()
 
 
 def _orders(task: Task, base: Database) -> Iterator[Finding]:

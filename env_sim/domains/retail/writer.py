@@ -7,7 +7,7 @@ from env_sim.domains.retail import wording
 from env_sim.domains.retail.draft import Draft, Said, say
 from env_sim.domains.retail.explorer import TRANSFER
 from env_sim.domains.retail.patterns import PLAIN, draft_of, intent_of, parts_of
-from env_sim.domains.retail.views import WishView, view
+from env_sim.domains.retail.views import JsonObject, WishView, view
 from env_sim.world import Database
 from schemas import Action, Criteria, Identity, Intent, Scenario, Task, Trajectory
 from schemas.ids import task_id
@@ -25,6 +25,7 @@ def write_task(
     Raises:
         ConfigError: unknown pattern.
     """
+    parts_of(pattern)
     draft = draft_of(pattern, _wishes(source, base), rng)
     return _task(source, base, pattern, draft, rng, cluster_id)
 
@@ -87,7 +88,7 @@ def _reference(source: Trajectory, writes: Sequence[Action]) -> tuple[Action, ..
     return (*calls[: len(calls) - len(writes)], *writes)
 
 
-def _scenario(user: dict, said: Said, rng: Random) -> Scenario:
+def _scenario(user: JsonObject, said: Said, rng: Random) -> Scenario:
     identity = Identity(
         user_id=user["user_id"],
         first_name=user["name"]["first_name"],
