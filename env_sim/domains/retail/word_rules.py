@@ -7,7 +7,7 @@ never needs the lookup that the task is about.
 import re
 from collections.abc import Iterator
 
-from env_sim.domains.retail.patterns import parts_of
+from env_sim.domains.retail.patterns import JOIN
 from env_sim.soundness_rules import Finding
 from env_sim.world import Database
 from schemas import Task
@@ -29,7 +29,7 @@ def task_rules(task: Task, base: Database) -> list[Finding]:
 def _leaks(task: Task) -> Iterator[Finding]:
     said = " ".join([task.scenario.opening, *(text for goal in task.scenario.goals for text in goal.texts)])
     hidden = set(LEAKS.findall(said))
-    if HIDING_PATTERNS & {part.name for part in parts_of(task.pattern)}:
+    if HIDING_PATTERNS & set(task.pattern.split(JOIN)):
         hidden |= set(ORDER_ID.findall(said)) - _of_other_wishes(task)
     for leaked in sorted(hidden):
         yield Finding("id_leak", f"the words hold {leaked}")
