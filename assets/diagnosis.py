@@ -1,15 +1,18 @@
 """Why a round's policy fails: an explanation per failed episode, and the explanations grouped by cause."""
 
+from collections import Counter
 from itertools import islice
 
 import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
+from assets.roles import explained
 from assets.rounds import ROUNDS
-from assets.stage import Stage, picture, progress, table_of
+from assets.stage import Stage, picture, table_of
 from quality.clusters import cluster_explanations, map_2d
-from quality.judge import DiffJudge
+from quality.judge import Failure
+from quality.judge_measure import vote_kappa
 from quality.plots import cluster_plot
 from schemas import BOOTSTRAP, Blame, Explanation, FailureCluster, StopReason, Task, Trajectory
 
@@ -26,15 +29,24 @@ def judge_explanations(
     tasks = {task.task_id: task for task in stage.read(Task, "validation_tasks", BOOTSTRAP)}
     rollouts = stage.read(Trajectory, "validation_rollouts")
     failed = [row for row in rollouts if not row.succeeded and row.stop_reason != StopReason.INFRASTRUCTURE]
-    judge = DiffJudge()
-    rows = [judge.explain(tasks[row.task_id], row) for row in progress(failed, "explanations")]
+    failures = [Failure(tasks[row.task_id], row) for row in failed]
+    rows, usage = explained(stage.profile, stage.warehouse.root, failures)
     agent = sum(row.blame == Blame.AGENT for row in rows)
     examples = [(row.pattern, row.blame, row.text) for row in islice(rows, 10)]
     told = {
         "failed_share": len(failed) / max(1, len(rollouts)),
         "agent_blamed_share": agent / max(1, len(rows)),
+        "blame": table_of(("blame", "failures"), sorted(Counter(row.blame.value for row in rows).items())),
+        "unread_share": sum(bool(row.parse_error) for row in rows) / max(1, len(rows)),
+        "vote_agreement": sum(row.agreement for row in rows) / max(1, len(rows)),
+        "model_calls": table_of(
+            ("calls", "cached", "failed", "retries", "input tokens", "output tokens", "usd"),
+            [tuple(vars(usage).values())],
+        ),
         "examples": table_of(("pattern", "blame", "explanation"), examples),
     }
+    if (kappa := vote_kappa(rows)) is not None:
+        told["vote_kappa"] = kappa
     return stage.write("judge_explanations", rows, told)
 
 

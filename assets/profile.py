@@ -14,11 +14,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assets.rounds import MAX_ROUNDS
+from env_sim.chat.endpoint import Endpoint
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from env_sim.task_kits import load_task_kit
 from quality.clusters import ClusterConfig
 from quality.gate import GateLimits
+from quality.judge import LlmJudgeConfig
 from schemas import ConfigError
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
 
@@ -82,6 +84,15 @@ class Trials(Settings):
     """Of each reported policy; Pass^k needs k of them."""
 
 
+class JudgeRole(Settings):
+    """Who explains failures."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the embedded judge, a program."""
+    asking: LlmJudgeConfig = _defaults(LlmJudgeConfig)
+    """How a model is asked."""
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -114,6 +125,7 @@ class Profile(Settings):
     grpo: GrpoConfig = _defaults(GrpoConfig)
     sampling: SamplingConfig = _defaults(SamplingConfig, temperature=0.8)
     reward: RewardConfig = _defaults(RewardConfig)
+    judge: JudgeRole = _defaults(JudgeRole)
     clusters: ClusterConfig = _defaults(ClusterConfig)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)

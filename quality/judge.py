@@ -11,10 +11,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from schemas import Action, Blame, Explanation, Goal, Message, StopReason, Task, Trajectory, UserFault
 from schemas.ids import content_id
 
 MADE_BY = "diff-judge/1"
+
+
+class LlmJudgeConfig(BaseModel):
+    """How a model judges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_votes: int = Field(default=3, ge=1, le=15)
+    """Answers per failure, told apart by their seed; odd numbers leave fewer ties."""
+    shows_reference: bool = True
+    """Whether the judge sees the actions that solve the task; without them it judges as an outsider would."""
+    repairs: int = Field(default=2, ge=0, le=5)
+    """How often a vote that doesn't fit is asked again with its error."""
 
 
 class Failure(NamedTuple):

@@ -20,28 +20,15 @@ from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.flow import each_done
 from env_sim.chat.prompts import load_prompt
 from env_sim.chat.structured import ask, response_format
-from quality.judge import Failure
+from quality.judge import Failure, LlmJudgeConfig
 from schemas import Blame, Explanation, JudgeVote, Message, Task
 from schemas.ids import canonical_json, content_id
 from schemas.llm_calls import LlmCall
 
-__all__ = ["EndpointJudge", "LlmJudge", "LlmJudgeConfig"]
+__all__ = ["EndpointJudge", "LlmJudge"]
 
 PROMPT = Path(__file__).parent / "prompts" / "judge.md"
 UNREAD = "The judge's reply could not be read."
-
-
-class LlmJudgeConfig(BaseModel):
-    """How a model judges."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    n_votes: int = Field(default=3, ge=1, le=15)
-    """Answers per failure, told apart by their seed; odd numbers leave fewer ties."""
-    shows_reference: bool = True
-    """Whether the judge sees the actions that solve the task; without them it judges as an outsider would."""
-    repairs: int = Field(default=2, ge=0, le=5)
-    """How often a vote that doesn't fit is asked again with its error."""
 
 
 class Verdict(BaseModel):

@@ -10,9 +10,9 @@ import pytest
 
 from env_sim.chat.endpoint import Endpoint
 from env_sim.planted import PlantedFailure
-from quality.judge import Failure
+from quality.judge import Failure, LlmJudgeConfig
 from quality.judge_measure import measure_judge, planted_set, vote_kappa
-from quality.llm_judge import EndpointJudge, LlmJudgeConfig, episode_text
+from quality.llm_judge import EndpointJudge, episode_text
 from schemas import Blame, Explanation, Message, ToolCall
 from schemas.errors import EndpointUnavailableError
 from schemas.response_cache import LanceResponseCache

@@ -1,0 +1,64 @@
+"""A profile says who judges; a model at an endpoint does it over the wire, and a rerun pays nothing."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assets.profile import Profile, load_profile
+from assets.roles import explained
+from env_sim.planted import PlantedFailure
+from quality.judge import Failure
+from quality.judge_measure import planted_set
+from schemas import Blame, ConfigError
+from tests.fixtures.chat_server import completion, serving
+
+SAID = {
+    "text": "It ended too soon.",
+    "blame": "agent",
+    "decisive_turn": 1,
+    "evidence_turns": [1],
+    "pattern": "ended_early",
+}
+
+
+@cache
+def planted() -> tuple[PlantedFailure, ...]:
+    return tuple(planted_set("retail", per_pattern=1))
+
+
+def failures() -> list[Failure]:
+    return [Failure(each.task, each.trajectory) for each in planted()]
+
+
+def profile(**judge: Any) -> Profile:
+    return load_profile("smoke", {f"judge.{key}": value for key, value in judge.items()})
+
+
+def test_without_an_endpoint_the_program_judges_and_nothing_is_called(tmp_path: Path) -> None:
+    rows, usage = explained(profile(), str(tmp_path), failures())
+    assert {row.made_by for row in rows} == {"diff-judge/1"} and usage.n_calls == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_judges_with_the_rulebook_and_the_patterns_before_it_and_a_rerun_costs_nothing(tmp_path: Path) -> None:
+    with serving(lambda body, number: completion(json.dumps(SAID))) as server:
+        place = {"base_url": server.base_url, "model": "strong", "usd_per_million_input_tokens": 1.0}
+        asking = {"n_votes": 2}
+        rows, usage = explained(profile(endpoint=place, asking=asking), str(tmp_path), failures())
+        again, nothing = explained(profile(endpoint=place, asking=asking), str(tmp_path), failures())
+        text = server.requests[0]["messages"][0]["content"]
+    assert [row.trajectory_id for row in rows] == [each.trajectory.trajectory_id for each in failures()]
+    assert all(row.blame is Blame.AGENT and row.made_by.startswith("strong/judge@") for row in rows)
+    assert usage.n_calls == 2 * len(rows) and usage.cost_usd == pytest.approx(usage.input_tokens / 1e6)
+    assert again == rows and nothing.n_cached == nothing.n_calls and nothing.cost_usd == 0
+    assert "pending order" in text.lower() and "- wrong_order:" in text
+
+
+def test_an_endpoint_that_cannot_be_one_is_refused_before_anything_is_spent() -> None:
+    with pytest.raises(ConfigError, match=r"judge\.endpoint\.base_url"):
+        profile(endpoint={"base_url": "localhost", "model": "m"})
+    with pytest.raises(ConfigError, match=r"judge\.asking\.n_votes"):
+        profile(asking={"n_votes": 0})
