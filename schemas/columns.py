@@ -53,7 +53,7 @@ ROUND = "round"
 """The first column of every table."""
 
 ROUND_FINGERPRINT = "round_fingerprint"
-"""The last column of every gated table: what a gate's verdict refers to."""
+"""The last column of every table: what a gate's verdict refers to, and what a reader checks the rows against."""
 
 
 class RlRollout(Trajectory):
@@ -89,7 +89,7 @@ NUMBERS = pa.list_(
 
 MEANINGS: dict[str, str] = {
     "round": "Partition key: bootstrap, round-001, round-002 and so on.",
-    "round_fingerprint": "Hash of all rows of the round as they were written; gate verdicts refer to it.",
+    "round_fingerprint": "Hash of all rows that were written with this one; gate verdicts refer to it.",
     "checked_fingerprint": "Fingerprint of the checked round when the gate ran.",
     "checked_version": "Version of the checked table when the gate ran.",
     "trajectory_id": "Id of the episode, from task, policy version, trial and seed.",
@@ -238,7 +238,7 @@ class TableSpec:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """All columns in stored order, `round` first."""
-        extra = [*self.extra, *([pa.field(ROUND_FINGERPRINT, pa.string(), nullable=False)] if self.gated else [])]
+        extra = [*self.extra, pa.field(ROUND_FINGERPRINT, pa.string(), nullable=False)]
         return (
             Column(ROUND, pa.string(), False, MEANINGS[ROUND]),
             *_record_columns(self.record, self.flatten),
@@ -347,15 +347,15 @@ def _tables() -> dict[str, TableSpec]:
         TableSpec("failure_clusters", FailureCluster),
         TableSpec("executable_tasks", Verdict, flatten="task"),
         TableSpec("task_pool", PoolTask, flatten="task"),
-        *(TableSpec(f"{kind}_checkpoint", Checkpoint, gated=False) for kind in ("base", "sft", "rl")),
-        TableSpec("round_policy", Checkpoint, gated=False),
-        *(TableSpec(f"{kind}_metrics", TrainStep, gated=False) for kind in ("sft", "rl")),
+        *(TableSpec(f"{kind}_checkpoint", Checkpoint, gated=False, version=2) for kind in ("base", "sft", "rl")),
+        TableSpec("round_policy", Checkpoint, gated=False, version=2),
+        *(TableSpec(f"{kind}_metrics", TrainStep, gated=False, version=2) for kind in ("sft", "rl")),
         *(
-            TableSpec(f"{split}_outcomes", TaskOutcome, gated=False)
+            TableSpec(f"{split}_outcomes", TaskOutcome, gated=False, version=2)
             for split in ("baseline_test", "test", "validation")
         ),
-        *(TableSpec(f"{kind}_report", PassHatK, gated=False) for kind in ("pass_hat_k", "reward_ablation")),
-        TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
+        *(TableSpec(f"{kind}_report", PassHatK, gated=False, version=2) for kind in ("pass_hat_k", "reward_ablation")),
+        TableSpec("gate_results", GateResult, gated=False, version=2, extra=CHECK_COLUMNS),
     ]
     return {spec.name: spec for spec in specs}
 
