@@ -31,7 +31,7 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            r"error sending request|connection (refused|reset)|timed out|dns error|CredentialsError|no provider"
+            r"error sending request|connection (refused|reset)|timed out|dns error|CredentialsError"
         ),
         "check AWS_ENDPOINT_URL, AWS_REGION and that the object store answers",
     ),

@@ -140,7 +140,7 @@ class Warehouse:
             UnknownTableError: When the table isn't declared.
             UnknownRoundError: When a round was never written.
             UngatedRoundError: When gates guard the table and a round has not passed them.
-            CorruptTableError: When a file is damaged, also when it can be read but holds other values than were written.
+            CorruptTableError: When a file is damaged, or holds other values than were written.
         """
         data = self.read_arrow(table, round, rounds=rounds, version=version, allow_ungated=allow_ungated)
         return from_arrow(table_spec(table), data)
@@ -330,8 +330,8 @@ class Warehouse:
     def _require_tag(self, name: str) -> bool:
         if name not in (known := self.tags()):
             raise UnknownRoundError(
-                f"sql[as of {name!r}]: expected a round such as round-001 or a tag ({', '.join(known) or 'there is none'}),"
-                " got another; give one of these, or TABLE=VERSION"
+                f"sql[as of {name!r}]: expected a round such as round-001 or a tag "
+                f"({', '.join(known) or 'there is none'}), got another; give one of these, or TABLE=VERSION"
             )
         return True
 
