@@ -1,67 +1,18 @@
 """The promise of atomic rounds: writers killed anywhere, readers at work, nothing halved, lost or doubled."""
 
 import os
-import random
 import signal
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from schemas import Record, TaskOutcome
+from schemas import TaskOutcome
 from schemas.store import Warehouse
+from tests.fixtures.kills import KILLED, kill_many, wait_for_death
 from tests.fixtures.writers import TABLE, Writers, rows_of
-
-KILLED = ("round-001", "round-002")
-KEPT = "round-003"
-
-
-class Reader(threading.Thread):
-    """Reads the killed writers' rounds all the time and keeps what breaks the promise."""
-
-    def __init__(self, root: str) -> None:
-        super().__init__(daemon=True)
-        self.warehouse = Warehouse.open(root)
-        self.stopped = threading.Event()
-        self.problems: list[str] = []
-        self.n_reads = 0
-        self.newest = dict.fromkeys(KILLED, -1)
-
-    def run(self) -> None:
-        while not self.stopped.is_set() and not self.problems:
-            try:
-                rows = self.warehouse.read(TABLE, rounds=[*KILLED, KEPT])
-                self.look(rows)
-            except Exception as error:
-                self.problems.append(repr(error))
-            self.n_reads += 1
-            time.sleep(0.005)
-
-    def look(self, rows: Sequence[Record]) -> None:
-        per_round = whole_rounds(rows)
-        for key, generation in zip(KILLED, per_round, strict=False):
-            if generation < self.newest[key]:
-                self.problems.append(f"{key} went back from {self.newest[key]} to {generation}")
-            self.newest[key] = generation
-
-
-def whole_rounds(rows: Sequence[Record]) -> list[int]:
-    """Generation of each run of rows; a half, a mix or a double breaks the comparison."""
-    found: list[int] = []
-    place = 0
-    while place < len(rows):
-        row = rows[place]
-        assert isinstance(row, TaskOutcome)
-        wanted = rows_of(row.seed)
-        got = list(rows[place : place + len(wanted)])
-        assert got == wanted, f"half a round of generation {row.seed}: {len(got)} rows"
-        found.append(row.seed)
-        place += len(wanted)
-    assert len(found) == len(KILLED) + 1, f"doubled or lost rounds: {found}"
-    return found
 
 
 @pytest.fixture
@@ -71,58 +22,6 @@ def writers(warehouse: Warehouse, tmp_path: Path) -> Iterator[Writers]:
     found = Writers(warehouse.root, scratch)
     yield found
     found.close()
-
-
-def kill_many(warehouse: Warehouse, writers: Writers, *, n_kills: int, seed: int) -> Reader:
-    """Kill writers of two rounds at seeded moments while a reader looks on; every round is checked after each kill."""
-    rng = random.Random(seed)
-    write_s = seconds_of_a_write(warehouse)
-    reader = Reader(warehouse.root)
-    reader.start()
-    newest = dict.fromkeys(KILLED, 0)
-    n_in_flight = 0
-    for _ in range(n_kills // len(KILLED)):
-        pids = {key: writers.start(key, newest[key] + 1) for key in KILLED}
-        for key in rng.sample(KILLED, len(KILLED)):
-            writers.wait_for_first(pids[key])
-            time.sleep(rng.uniform(0, 2 * write_s))
-            os.kill(pids[key], signal.SIGKILL)
-        wait_for_death(pids.values())
-        *found, kept = whole_rounds(warehouse.read(TABLE, rounds=[*KILLED, KEPT]))
-        assert kept == 0
-        for key, generation in zip(KILLED, found, strict=True):
-            last = writers.acknowledged(pids[key])[-1]
-            # What was acknowledged is there; the one commit that was under way may be there too.
-            assert last <= generation <= last + 1, f"{key}: {generation} stands, {last} was acknowledged"
-            n_in_flight += generation > last
-            newest[key] = generation
-    reader.stopped.set()
-    reader.join()
-    assert reader.problems == []
-    assert writers.errors() == []
-    assert n_in_flight > 0, "no kill fell between a commit and its return: the moments are badly chosen"
-    return reader
-
-
-def seconds_of_a_write(warehouse: Warehouse) -> float:
-    """Median of three, after every round was written once; so that kills fall anywhere in a write on any machine."""
-    times = []
-    for key in (*KILLED, KEPT):
-        warehouse.replace_round(TABLE, key, rows_of(0))
-        start = time.perf_counter()
-        warehouse.replace_round(TABLE, key, rows_of(0))
-        times.append(time.perf_counter() - start)
-    return sorted(times)[1]
-
-
-def wait_for_death(pids: Iterable[int]) -> None:
-    deadline = time.monotonic() + 10
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            while True:
-                os.kill(pid, 0)
-                assert time.monotonic() < deadline, f"{pid} lives on"
-                time.sleep(0.001)
 
 
 @pytest.mark.slow
