@@ -5,12 +5,14 @@ it comes up in reading, because a file that Lance can't make sense of gives it n
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lance.commit import CommitConflictError
 
 from schemas.errors import WarehouseError
 
-__all__ = ["LANCE_ERRORS", "cause", "is_conflict", "refusal"]
+__all__ = ["LANCE_ERRORS", "cause", "is_conflict", "no_panic", "refusal"]
 
 LANCE_ERRORS = (OSError, ValueError, RuntimeError)
 """What pylance raises: it has no error class of its own but CommitConflictError."""
@@ -62,3 +64,14 @@ def cause(error: BaseException) -> str:
 def is_conflict(error: BaseException) -> bool:
     """Whether another writer's commit came first; two commits to one config key raise a bare OSError."""
     return isinstance(error, CommitConflictError) or "Incompatible transaction" in str(error)
+
+
+@contextmanager
+def no_panic() -> Iterator[None]:
+    """Make a panic of Lance's Rust side, as some damaged manifests cause, a RuntimeError; it is no Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RuntimeError(str(error)) from error

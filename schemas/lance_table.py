@@ -22,7 +22,7 @@ from lance.fragment import write_fragments
 
 from schemas.columns import ROUND, TableSpec
 from schemas.errors import ConcurrentWriteError, CorruptTableError, FaultlineError, WarehouseError
-from schemas.faults import LANCE_ERRORS, cause, is_conflict, refusal
+from schemas.faults import LANCE_ERRORS, cause, is_conflict, no_panic, refusal
 
 __all__ = ["LanceTable", "Snapshot", "claim_of", "equal", "one_of"]
 
@@ -102,8 +102,10 @@ class LanceTable:
             return None
         if version is not None and version != newest:
             dataset = self._at(dataset, version)
-        stored = (dataset.schema.metadata or {}).get(b"faultline.schema_version", b"none").decode()
-        if stored != str(self.spec.version) or not dataset.schema.equals(self.spec.schema):
+        with self.damage(version):
+            schema = dataset.schema
+        stored = (schema.metadata or {}).get(b"faultline.schema_version", b"none").decode(errors="replace")
+        if stored != str(self.spec.version) or not schema.equals(self.spec.schema):
             raise WarehouseError(
                 f"{self.spec.name}: expected schema version {self.spec.version} with the declared columns, "
                 f"got version {stored}; migrate the table, or use the code that wrote it"
@@ -271,7 +273,8 @@ class LanceTable:
     def _writing(self, round: str, attempt: str) -> Iterator[None]:
         """The boundary where Lance's untyped errors on writing become ours."""
         try:
-            yield
+            with no_panic():
+                yield
         except FaultlineError:
             raise
         except LANCE_ERRORS as error:
@@ -287,7 +290,8 @@ class LanceTable:
     def damage(self, version: int | None = None) -> Iterator[None]:
         """The boundary where Lance's untyped errors on reading become ours."""
         try:
-            yield
+            with no_panic():
+                yield
         except (CommitConflictError, FaultlineError):
             raise
         except LANCE_ERRORS as error:
@@ -301,15 +305,17 @@ class LanceTable:
     def _damaged(self, version: int | None) -> str:
         """Path of the damaged file, looked for only after something failed."""
         try:
-            dataset = lance.dataset(self.uri, version=version)
+            with no_panic():
+                fragments = lance.dataset(self.uri, version=version).get_fragments()
         except LANCE_ERRORS:
             # Manifests are named by 2^64 - 1 - version, so that the newest comes first.
             manifests = [name for name in self._listed("_versions") if name.endswith(".manifest")]
             wanted = f"_versions/{2**64 - 1 - version:020d}.manifest" if version else ""
             return f"{self.uri}/{wanted or next(iter(manifests), '_versions')}"
-        for fragment in dataset.get_fragments():
+        for fragment in fragments:
             try:
-                fragment.to_table()
+                with no_panic():
+                    fragment.to_table()
             except LANCE_ERRORS:
                 return ", ".join(f"{self.uri}/data/{file.path}" for file in fragment.data_files())
         return f"file of {self.uri}"
