@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.reading import Reading
 from assets.resources import ProfileResource, WarehouseResource
 from assets.rounds import ROUNDS, UP_TO
 from assets.stage import Stage, picture, table_of
@@ -23,6 +24,7 @@ from schemas import (
     TrainStep,
     Trajectory,
 )
+from schemas.store import folder_of
 
 GROUP = "evaluation"
 
@@ -37,9 +39,9 @@ def differences(rows: Sequence[TaskOutcome], ks: Sequence[int], baseline: str = 
     return [paired_difference(by_policy[old], by_policy[new], k) for old, new in pairs for k in (ks[0], ks[-1])]
 
 
-def _all_outcomes(stage: Stage) -> list[TaskOutcome]:
-    baseline = stage.read(TaskOutcome, "baseline_test_outcomes", BOOTSTRAP)
-    return [*baseline, *chain.from_iterable(stage.read_rounds(TaskOutcome, "test_outcomes").values())]
+def _all_outcomes(reading: Reading) -> list[TaskOutcome]:
+    baseline = reading.read(TaskOutcome, "baseline_test_outcomes", BOOTSTRAP)
+    return [*baseline, *chain.from_iterable(reading.read_rounds(TaskOutcome, "test_outcomes").values())]
 
 
 @dg.asset(
@@ -58,6 +60,7 @@ def pass_hat_k_report(
     gains = differences(outcomes, stage.profile.ks)
     lines = [(g.candidate, g.baseline, g.k, 100 * g.mean, 100 * g.ci_low, 100 * g.ci_high, g.p_value) for g in gains]
     told = {
+        "tag": stage.keep(f"pass-hat-k-{stage.round}"),
         "pass_hat_1": next(row.pass_hat_k for row in rows if row.policy == f"rl-{stage.round}"),
         "table": dg.MetadataValue.md(f"```\n{table_text(rows)}\n```"),
         "differences": table_of(("policy", "over", "k", "points", "low", "high", "p"), lines),
@@ -77,32 +80,39 @@ def round_report(
 ) -> dg.MaterializeResult:
     """One HTML page: Pass^k, training curves, cluster map, pool, and episodes to read."""
     stage = Stage(context, warehouse, profile)
-    page = round_report_html(_report_rows(stage))
+    page = report_page(stage)
+    tag = stage.keep(f"report-{stage.round}")
     path = report_path(stage.warehouse.root, stage.round)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
-    return stage.tell("round_report", 1, {"page": dg.MetadataValue.url(path.as_uri()), "bytes": len(page)})
+    told = {"page": dg.MetadataValue.url(path.as_uri()), "bytes": len(page), "tag": tag}
+    return stage.tell("round_report", 1, told)
 
 
 def report_path(root: str, round: str) -> Path:
     """Where a round's page lies."""
-    return Path(root) / "reports" / f"{round}.html"
+    return folder_of(root) / "reports" / f"{round}.html"
 
 
-def _report_rows(stage: Stage) -> RoundReport:
-    outcomes, profile = _all_outcomes(stage), stage.profile
+def report_page(reading: Reading) -> str:
+    """The page of the reading's round; of one recorded earlier, the same bytes."""
+    return round_report_html(_report_rows(reading))
+
+
+def _report_rows(reading: Reading) -> RoundReport:
+    outcomes, profile, earlier = _all_outcomes(reading), reading.profile, reading.rounds[:-1]
     return RoundReport(
-        round=stage.round,
-        pass_hat_k=stage.read(PassHatK, "pass_hat_k_report"),
+        round=reading.round,
+        pass_hat_k=reading.read(PassHatK, "pass_hat_k_report"),
         differences=differences(outcomes, profile.ks),
         outcomes=outcomes,
-        train_steps=stage.read(TrainStep, "rl_metrics"),
-        explanations=stage.read(Explanation, "judge_explanations"),
-        clusters=stage.read(FailureCluster, "failure_clusters"),
-        previous_clusters=stage.read(FailureCluster, "failure_clusters", stage.rounds[-2]) if stage.rounds[1:] else (),
-        pool=stage.read(PoolTask, "task_pool"),
-        tasks=stage.read(Task, "validation_tasks", BOOTSTRAP),
-        trajectories=stage.read(Trajectory, "validation_rollouts"),
+        train_steps=reading.read(TrainStep, "rl_metrics"),
+        explanations=reading.read(Explanation, "judge_explanations"),
+        clusters=reading.read(FailureCluster, "failure_clusters"),
+        previous_clusters=reading.read(FailureCluster, "failure_clusters", earlier[-1]) if earlier else (),
+        pool=reading.read(PoolTask, "task_pool"),
+        tasks=reading.read(Task, "validation_tasks", BOOTSTRAP),
+        trajectories=reading.read(Trajectory, "validation_rollouts"),
         notes=(
             f"Profile {profile.name}, seed {profile.seed}, targeting {profile.targeting}. Policy, user, explorer, "
             "writer and judge are the embedded programs, not language models of a provider.",

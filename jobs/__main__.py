@@ -1,4 +1,4 @@
-"""The command line: `python -m jobs demo | control | round | ablation | table | ui`.
+"""The command line: `python -m jobs demo | control | round | ablation | report | table | ui`.
 
 An error of ours is one clear line and exit code 2; what is not ours keeps its traceback.
 """
@@ -20,6 +20,7 @@ from jobs.stopping import STOPPED
 from schemas import ConfigError, FaultlineError
 from schemas.ids import round_key, round_number
 from schemas.store import Warehouse
+from schemas.terminal import put_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -85,6 +86,21 @@ def ablation(options: argparse.Namespace) -> None:
         runner.run_ablation(key)
         rows = runner.warehouse.read("reward_ablation_report", key)
     _say(table_text([row for row in rows if isinstance(row, PassHatK)]))
+
+
+def report(options: argparse.Namespace) -> None:
+    """The page of a round, made again from the versions that a tag names."""
+    from assets.reading import Reading
+    from assets.reports import report_page
+
+    warehouse, key = Warehouse.open(options.warehouse), _round(options.number)
+    tag, known = options.as_of or f"report-{key}", warehouse.tags()
+    if tag not in known or (profile := stored_profile(warehouse.root)) is None:
+        raise ConfigError(
+            f"report[{key}]: expected a tag ({', '.join(known) or 'there is none'}), got {tag}; run the round first"
+        )
+    put_file(Path(options.out), report_page(Reading(warehouse, profile, key, known[tag])).encode())
+    _say(options.out)
 
 
 def table(options: argparse.Namespace) -> None:
@@ -164,6 +180,11 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[common, settings], help=text)
         command.add_argument("number", help="round, as 3 or round-003")
         command.set_defaults(run=run)
+    report_command = commands.add_parser("report", parents=[common], help="a round's page again, as it was")
+    report_command.add_argument("number", help="round, as 3 or round-003")
+    report_command.add_argument("--as-of", metavar="TAG", help="tag of the versions to read (default: report-ROUND)")
+    report_command.add_argument("--out", metavar="FILE", required=True, help="where the page goes")
+    report_command.set_defaults(run=report)
     table_command = commands.add_parser("table", help="print stored tables again")
     table_command.add_argument("--warehouse", nargs="+", default=[DEFAULT_ROOT], help="folders")
     table_command.set_defaults(run=table)

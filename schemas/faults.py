@@ -17,6 +17,8 @@ __all__ = ["LANCE_ERRORS", "cause", "is_conflict", "no_panic", "refusal"]
 LANCE_ERRORS = (OSError, ValueError, RuntimeError)
 """What pylance raises: it has no error class of its own but CommitConflictError."""
 
+_CONFLICT = re.compile(r"Incompatible transaction|Retryable commit conflict|Too much write contention")
+
 _REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"no space left|disk quota|file too large|os error (28|122|27)\b", re.IGNORECASE),
@@ -32,9 +34,7 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
     ),
     (
-        re.compile(
-            r"error sending request|connection (refused|reset)|timed out|dns error|CredentialsError"
-        ),
+        re.compile(r"error sending request|connection (refused|reset)|timed out|dns error|CredentialsError"),
         "check AWS_ENDPOINT_URL, AWS_REGION and that the object store answers",
     ),
 )
@@ -62,8 +62,8 @@ def cause(error: BaseException) -> str:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether another writer's commit came first; two commits to one config key raise a bare OSError."""
-    return isinstance(error, CommitConflictError) or "Incompatible transaction" in str(error)
+    """Whether another writer's commit came first; a compaction or a config key that loses raises a bare OSError."""
+    return isinstance(error, CommitConflictError) or _CONFLICT.search(str(error)) is not None
 
 
 @contextmanager

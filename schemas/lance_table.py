@@ -187,11 +187,11 @@ class LanceTable:
         dataset = self._newest()
         if dataset is None or len(dataset.get_fragments()) <= max_fragments:
             return False
-        with self._writing("all rounds", "compact"):
-            try:
+        try:
+            with self._writing("all rounds", "compact"):
                 return dataset.optimize.compact_files(num_threads=1).fragments_removed > 0
-            except CommitConflictError:
-                return False
+        except ConcurrentWriteError:
+            return False
 
     def forget(self, older_than: timedelta) -> int:
         """Remove versions older than this that no tag names, and files that only they use; returns bytes freed.

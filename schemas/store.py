@@ -35,7 +35,7 @@ from schemas.sql import answer
 from schemas.tags import is_round, put_tag, tagged
 from schemas.verdicts import VERDICT_COLUMNS, Verdict, fingerprints, objection
 
-__all__ = ["Warehouse"]
+__all__ = ["Warehouse", "folder_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -167,11 +167,9 @@ class Warehouse:
         schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
         if snapshot is None or not wanted:
             return schema.empty_table()
-        parts = {key: snapshot.rows(schema.names, equal(ROUND, key)) for key in wanted}
         if columns is None:
-            for key, part in parts.items():
-                require_content(spec, key, part, lambda key=key: snapshot.files(equal(ROUND, key)))
-        return pa.concat_tables(parts[key] for key in wanted)
+            return pa.concat_tables(self._whole_round(snapshot, key) for key in wanted)
+        return pa.concat_tables([snapshot.rows(schema.names, equal(ROUND, key)) for key in wanted])
 
     def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
         """Some columns of the rows in which each column of `where` holds one of its texts; gates are not asked.
@@ -225,8 +223,8 @@ class Warehouse:
         named = as_of if isinstance(as_of, str) else None
         tag = named if named is not None and not is_round(named) and self._require_tag(named) else None
         versions = {} if as_of is None or isinstance(as_of, str) else as_of
-        for table in versions:
-            table_spec(table)
+        for table, version in versions.items():
+            self._snapshot(table_spec(table), version)
         up_to = None if named is None or tag else self._require_written(named)
 
         def source(spec: TableSpec) -> lance.LanceDataset | pa.Table:
@@ -257,6 +255,16 @@ class Warehouse:
         """Versions by table of every tag, in the order of their names."""
         return tagged(self._table(spec) for spec in TABLES.values())
 
+    def damage_of(self, table: str, round: str, version: int | str | None = None) -> CorruptTableError | None:
+        """What is wrong with the rows of a round, None when they are as they were written; gates are not asked."""
+        spec = table_spec(table)
+        try:
+            if snapshot := self._snapshot(spec, version):
+                self._whole_round(snapshot, round)
+        except CorruptTableError as error:
+            return error
+        return None
+
     def tidy(self, older_than: timedelta | None) -> dict[str, int]:
         """Merge small files of all tables, and remove untagged versions older than this; returns bytes freed by table.
 
@@ -270,33 +278,18 @@ class Warehouse:
             freed[spec.name] = 0 if older_than is None else table.forget(older_than)
         return freed
 
-    def folder(self) -> Path:
-        """Local folder of what is no table: checkpoints, reports, the profile. The root itself when that is local.
-
-        Raises:
-            ConfigError: When the root is a URI and FAULTLINE_FILES names no folder.
-        """
-        if "://" not in self.root:
-            return Path(self.root)
-        if not (named := os.environ.get("FAULTLINE_FILES")):
-            raise ConfigError(
-                f"warehouse[{self.root}]: expected a folder for checkpoints and reports beside a URI, got none; set "
-                "FAULTLINE_FILES to one that all hosts of this warehouse mount"
-            )
-        return Path(named).expanduser().absolute()
-
     def checkpoint_dir(self, checkpoint_id: str) -> Path:
         """Folder of a checkpoint's files; made by whoever writes them.
 
         Raises:
-            ConfigError: When the id could leave the folder, or there is none (see `folder`).
+            ConfigError: When the id could leave the folder, or there is none (see `folder_of`).
         """
         if not _CHECKPOINT_ID.fullmatch(checkpoint_id):
             raise ConfigError(
                 f"checkpoint[{checkpoint_id!r}]: expected letters, digits, dots, hyphens and underscores, starting "
                 "with a letter or digit; use the checkpoint's content id"
             )
-        return self.folder() / "checkpoints" / checkpoint_id
+        return folder_of(self.root) / "checkpoints" / checkpoint_id
 
     # Inside
 
@@ -305,6 +298,12 @@ class Warehouse:
 
     def _snapshot(self, spec: TableSpec, version: int | str | None = None) -> Snapshot | None:
         return self._table(spec).snapshot(version)
+
+    def _whole_round(self, snapshot: Snapshot, round: str) -> pa.Table:
+        spec, where = snapshot.table.spec, equal(ROUND, round)
+        rows = snapshot.rows(spec.schema.names, where)
+        require_content(spec, round, rows, lambda: snapshot.files(where))
+        return rows
 
     def _require_rounds(self, spec: TableSpec, snapshot: Snapshot | None, wanted: Sequence[str]) -> None:
         known = _rounds(snapshot)
@@ -380,6 +379,24 @@ class Warehouse:
             if any(verdict.checked_fingerprint == content for verdict in verdicts):
                 return objection(verdicts, content) is None
         return False
+
+
+def folder_of(root: str | Path) -> Path:
+    """Local folder of what is no table (checkpoints, reports, the profile): the root itself when that is local.
+
+    For a URI it is a folder of FAULTLINE_FILES, named by the URI's bucket and path.
+
+    Raises:
+        ConfigError: When the root is a URI and FAULTLINE_FILES names no folder.
+    """
+    if "://" not in str(root):
+        return Path(root)
+    if not (named := os.environ.get("FAULTLINE_FILES")):
+        raise ConfigError(
+            f"warehouse[{root}]: expected a folder for checkpoints and reports beside a URI, got none; set "
+            "FAULTLINE_FILES to one that all hosts of this warehouse mount"
+        )
+    return Path(named).expanduser().absolute() / str(root).split("://")[1].strip("/")
 
 
 def _checked_round(key: str) -> str:

@@ -55,7 +55,7 @@ def test_every_asset_says_what_it_is():
 def test_a_round_runs_every_round_asset_and_nothing_else():
     job = defs.resolve_job_def("one_round")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == ROUND_ASSETS
-    assert {job.name for job in JOBS} == {"bootstrap", "one_round", "evaluation", "ablation"}
+    assert {job.name for job in JOBS} == {"bootstrap", "one_round", "evaluation", "ablation", "maintenance"}
 
 
 def test_the_pool_and_the_report_read_all_earlier_rounds_and_nothing_closes_the_cycle():

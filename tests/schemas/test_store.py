@@ -148,7 +148,7 @@ def test_checkpoints_of_a_uri_root_lie_in_the_folder_that_the_environment_names(
     with pytest.raises(ConfigError, match=r"s3://bucket/warehouse.*set FAULTLINE_FILES"):
         remote.checkpoint_dir("ckpt-1")
     monkeypatch.setenv("FAULTLINE_FILES", str(tmp_path))
-    assert remote.checkpoint_dir("ckpt-1") == tmp_path / "checkpoints" / "ckpt-1"
+    assert remote.checkpoint_dir("ckpt-1") == tmp_path / "bucket" / "warehouse" / "checkpoints" / "ckpt-1"
 
 
 ROUNDS = st.sampled_from([BOOTSTRAP, "round-001", "round-002"])
