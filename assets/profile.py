@@ -19,7 +19,7 @@ from env_sim.reward import RewardConfig
 from quality.clusters import ClusterConfig
 from quality.gate import GateLimits
 from schemas import ConfigError
-from schemas.store import folder_of
+from schemas.folders import folder_of
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
 
 PRESETS = Path(__file__).resolve().parent.parent / "jobs" / "presets"

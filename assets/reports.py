@@ -24,7 +24,7 @@ from schemas import (
     TrainStep,
     Trajectory,
 )
-from schemas.store import folder_of
+from schemas.folders import folder_of
 
 GROUP = "evaluation"
 

@@ -11,7 +11,8 @@ from assets.profile import Profile, stored_profile
 from assets.rounds import ROUND_KEYS
 from schemas import BOOTSTRAP, Checkpoint, ConfigError, GateResult, UnknownRoundError
 from schemas.columns import TABLES
-from schemas.store import Warehouse, folder_of
+from schemas.folders import folder_of
+from schemas.store import Warehouse
 
 logger = logging.getLogger(__name__)
 

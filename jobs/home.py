@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from schemas.store import folder_of
+from schemas.folders import folder_of
 
 logger = logging.getLogger(__name__)
 

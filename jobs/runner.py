@@ -19,8 +19,9 @@ from jobs.home import PID_TAG, opened_instance
 from jobs.progress import unfinished
 from jobs.stopping import ended_by_signals
 from schemas import BOOTSTRAP, GateError, UnknownRoundError
+from schemas.folders import folder_of
 from schemas.locks import exclusive
-from schemas.store import Warehouse, folder_of
+from schemas.store import Warehouse
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ enforced here), or keep secrets: an object store's keys are read from the enviro
 
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -27,6 +26,7 @@ from schemas.errors import (
     UnknownRoundError,
     WarehouseError,
 )
+from schemas.folders import checkpoint_folder
 from schemas.ids import content_id, round_number
 from schemas.integrity import require_content
 from schemas.lance_table import LanceTable, Snapshot, claim_of, equal, one_of
@@ -35,14 +35,12 @@ from schemas.sql import answer
 from schemas.tags import is_round, put_tag, tagged
 from schemas.verdicts import VERDICT_COLUMNS, Verdict, fingerprints, objection
 
-__all__ = ["Warehouse", "folder_of"]
+__all__ = ["Warehouse"]
 
 logger = logging.getLogger(__name__)
 
 MAX_GATE_FRAGMENTS = 64
 """Every verdict is a fragment of its own; beyond this the table of verdicts is compacted, or scans slow down."""
-
-_CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Warehouse:
@@ -282,14 +280,9 @@ class Warehouse:
         """Folder of a checkpoint's files; made by whoever writes them.
 
         Raises:
-            ConfigError: When the id could leave the folder, or there is none (see `folder_of`).
+            ConfigError: When the id could leave the folder, or there is none (see `schemas.folders`).
         """
-        if not _CHECKPOINT_ID.fullmatch(checkpoint_id):
-            raise ConfigError(
-                f"checkpoint[{checkpoint_id!r}]: expected letters, digits, dots, hyphens and underscores, starting "
-                "with a letter or digit; use the checkpoint's content id"
-            )
-        return folder_of(self.root) / "checkpoints" / checkpoint_id
+        return checkpoint_folder(self.root, checkpoint_id)
 
     # Inside
 
@@ -379,24 +372,6 @@ class Warehouse:
             if any(verdict.checked_fingerprint == content for verdict in verdicts):
                 return objection(verdicts, content) is None
         return False
-
-
-def folder_of(root: str | Path) -> Path:
-    """Local folder of what is no table (checkpoints, reports, the profile): the root itself when that is local.
-
-    For a URI it is a folder of FAULTLINE_FILES, named by the URI's bucket and path.
-
-    Raises:
-        ConfigError: When the root is a URI and FAULTLINE_FILES names no folder.
-    """
-    if "://" not in str(root):
-        return Path(root)
-    if not (named := os.environ.get("FAULTLINE_FILES")):
-        raise ConfigError(
-            f"warehouse[{root}]: expected a folder for checkpoints and reports beside a URI, got none; set "
-            "FAULTLINE_FILES to one that all hosts of this warehouse mount"
-        )
-    return Path(named).expanduser().absolute() / str(root).split("://")[1].strip("/")
 
 
 def _checked_round(key: str) -> str:

@@ -2,12 +2,14 @@
 
 import base64
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from jobs.__main__ import main
 from jobs.control import control_profile, control_root, copy_bootstrap
 from jobs.progress import unfinished
 from jobs.runner import LoopRunner
