@@ -88,7 +88,7 @@ class LanceTable:
             WarehouseError: When there is no such version, the stored columns are not the declared ones, or the store
                 is out of reach.
         """
-        dataset = self._newest()
+        dataset = self.newest()
         if isinstance(version, str):
             version = self.tags().get(version)
             if version is None:
@@ -108,13 +108,24 @@ class LanceTable:
         if stored != str(self.spec.version) or not schema.equals(self.spec.schema):
             raise WarehouseError(
                 f"{self.spec.name}: expected schema version {self.spec.version} with the declared columns, "
-                f"got version {stored}; migrate the table, or use the code that wrote it"
+                f"got version {stored}; run python -m schemas.migrate, or use the code that wrote it"
             )
         return Snapshot(self, dataset)
 
+    def newest(self) -> lance.LanceDataset | None:
+        """The newest version whatever its columns, None before the first write."""
+        with self.damage():
+            try:
+                return lance.dataset(self.uri)
+            except ValueError as error:
+                if "was not found" not in str(error):
+                    raise
+            # A new table has its manifest before its data: data without one is damage, or appeared since we looked.
+            return lance.dataset(self.uri) if self._listed("data") else None
+
     def versions(self) -> list[int]:
         """Versions that are kept, in order; none before the first write."""
-        if (dataset := self._newest()) is None:
+        if (dataset := self.newest()) is None:
             return []
         with self.damage():
             return sorted(entry["version"] for entry in dataset.versions())
@@ -160,7 +171,7 @@ class LanceTable:
         Raises:
             ConcurrentWriteError: When the tag is at another version by now.
         """
-        if (dataset := self._newest()) is None or self.tags().get(name) == version:
+        if (dataset := self.newest()) is None or self.tags().get(name) == version:
             return
         with self._writing(name, f"tag version {version}"):
             try:
@@ -174,7 +185,7 @@ class LanceTable:
 
     def tags(self) -> dict[str, int]:
         """Version of each tag."""
-        if (dataset := self._newest()) is None:
+        if (dataset := self.newest()) is None:
             return {}
         with self.damage():
             return {name: entry["version"] for name, entry in dataset.tags.list().items()}
@@ -184,7 +195,7 @@ class LanceTable:
 
         Rows keep their order. What readers read stays until `forget`.
         """
-        dataset = self._newest()
+        dataset = self.newest()
         if dataset is None or len(dataset.get_fragments()) <= max_fragments:
             return False
         try:
@@ -199,22 +210,12 @@ class LanceTable:
         The newest version stays. A reader or writer that began longer ago than this loses its files. Files that no
         version names are a writer's at work, or a killed one's: they go after 7 days.
         """
-        if (dataset := self._newest()) is None:
+        if (dataset := self.newest()) is None:
             return 0
         with self._writing("old versions", "remove files"):
             return dataset.cleanup_old_versions(older_than, error_if_tagged_old_versions=False).bytes_removed
 
     # Inside
-
-    def _newest(self) -> lance.LanceDataset | None:
-        with self.damage():
-            try:
-                return lance.dataset(self.uri)
-            except ValueError as error:
-                if "was not found" not in str(error):
-                    raise
-            # A new table has its manifest before its data: data without one is damage, or appeared since we looked.
-            return lance.dataset(self.uri) if self._listed("data") else None
 
     def _at(self, dataset: lance.LanceDataset, version: int) -> lance.LanceDataset:
         if version not in self.versions():

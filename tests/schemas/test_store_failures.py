@@ -130,5 +130,7 @@ def test_a_table_of_another_schema_version_is_refused(warehouse: Warehouse, make
     warehouse.replace_round("test_outcomes", "round-001", [make.outcome("a")])
     spec = TABLES["test_outcomes"]
     later = TableSpec(spec.name, spec.record, gated=False, version=spec.version + 1)
-    with pytest.raises(WarehouseError, match=r"expected schema version 3 .* got version 2; migrate"):
+    with pytest.raises(
+        WarehouseError, match=r"expected schema version 3 .* got version 2; run python -m schemas.migrate"
+    ):
         LanceTable(warehouse.root, later).snapshot()
