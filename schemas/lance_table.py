@@ -93,7 +93,7 @@ class LanceTable:
             version = self.tags().get(version)
             if version is None:
                 return None
-        newest = dataset.version if dataset else 0
+        newest = 0 if dataset is None else dataset.version
         if version is not None and not 1 <= version <= newest:
             raise WarehouseError(
                 f"{self.spec.name}: expected a version in 1..{newest}, got {version}; give one that exists"

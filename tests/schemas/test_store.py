@@ -61,6 +61,12 @@ def test_an_old_version_stays_readable(warehouse: Warehouse, make) -> None:
         warehouse.read("test_outcomes", "round-001", version=99)
 
 
+def test_an_old_version_stays_readable_when_the_newest_has_no_rows(warehouse: Warehouse, make) -> None:
+    old = warehouse.replace_round("test_outcomes", "round-001", [make.outcome("a")])
+    warehouse.replace_round("test_outcomes", "round-001", [])
+    assert warehouse.read("test_outcomes", "round-001", version=old) == [make.outcome("a")]
+
+
 def test_an_unknown_round_names_those_that_exist(warehouse: Warehouse, make) -> None:
     with pytest.raises(UnknownRoundError, match="there is none"):
         warehouse.read("test_outcomes", "round-001")
