@@ -53,7 +53,7 @@ def _tasks(
     ) -> dg.MaterializeResult:
         stage = Stage(context, warehouse, profile)
         sizes, domain = stage.profile.tasks, stage.profile.domain
-        mix = standard_mix(domain, getattr(sizes, plain_key))
+        mix = standard_mix(domain, getattr(sizes, plain_key), stage.profile.hard_patterns)
         databases = list(stage.databases(split).values())
         wanted = getattr(sizes, count_key)
         with counted(wanted, name) as tell:

@@ -1,8 +1,7 @@
 """The rows that travel between rooms, as frozen pydantic records: worlds, tasks and episodes.
 
-What is concluded from them is in `results`. Holds nothing that acts: no I/O, no Arrow (see `columns`), no domain
-knowledge. A record that validates is well formed; whether it is *true* (a reference replays, an id exists) is decided
-by the gates in `quality`.
+What is concluded from them is in `results`. Holds nothing that acts: no I/O, no Arrow, no domain knowledge. A record
+that validates is well formed; whether it is *true* (a reference replays, an id exists) the gates in `quality` decide.
 
 The fields are the one declaration of every stored column (`fields` renders it): the type, its range in `Field`, the
 docstring as its meaning, the unit as the name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
@@ -111,8 +110,7 @@ class When(StrEnum):
 class Remark(Record):
     """Words that the user brings up once and unasked: a hint given late or, as a `Change`, a new mind.
 
-    At a listing they stand in place of the answer, else behind it. They come at the first listing at the latest: no
-    quick agent passes them by.
+    At a listing they stand in place of the answer, else behind it. They come at the first listing at the latest.
     """
 
     text: Name
