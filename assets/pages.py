@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from quality.gate_page import gate_page_html
 from schemas import BOOTSTRAP, GateResult
 from schemas.columns import TABLES
+from schemas.folders import folder_of
 
 if TYPE_CHECKING:
     from schemas.store import Warehouse
@@ -19,12 +20,12 @@ __all__ = ["gate_page_path", "report_path", "write_gate_page", "write_page"]
 
 def report_path(root: str, round: str) -> Path:
     """Where a round's report lies."""
-    return Path(root) / "reports" / f"{round}.html"
+    return folder_of(root) / "reports" / f"{round}.html"
 
 
 def gate_page_path(root: str, round: str) -> Path:
     """Where the page of a round's gates lies; the bootstrap has one too."""
-    return Path(root) / "reports" / f"{round}-gates.html"
+    return folder_of(root) / "reports" / f"{round}-gates.html"
 
 
 def write_page(path: Path, page: str) -> Path:

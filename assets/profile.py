@@ -22,6 +22,7 @@ from quality.clusters import ClusterConfig
 from quality.gate import GateLimits
 from quality.judge import LlmJudgeConfig
 from schemas import ConfigError
+from schemas.folders import folder_of
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
 
 PRESETS = Path(__file__).resolve().parent.parent / "jobs" / "presets"
@@ -247,7 +248,7 @@ def stored_profile(root: str | Path) -> Profile | None:
     Raises:
         ConfigError: When the stored file is damaged.
     """
-    path = Path(root) / STORED
+    path = folder_of(root) / STORED
     if not path.exists():
         return None
     try:
@@ -266,7 +267,7 @@ def pin_profile(root: str | Path, profile: Profile) -> Profile:
     Raises:
         ConfigError: When the warehouse was made under other settings, naming each.
     """
-    path, stored = Path(root) / STORED, stored_profile(root)
+    path, stored = folder_of(root) / STORED, stored_profile(root)
     if stored is not None:
         old, new = _flat(stored.model_dump(mode="json")), _flat(profile.model_dump(mode="json"))
         changed = [key for key in sorted(old | new) if key not in FREE_KEYS and old.get(key) != new.get(key)]

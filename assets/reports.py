@@ -6,6 +6,7 @@ from itertools import chain, pairwise
 import dagster as dg
 
 from assets.pages import report_path, write_gate_page, write_page
+from assets.reading import Reading
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
 from assets.rounds import ROUNDS, UP_TO
@@ -38,9 +39,9 @@ def differences(rows: Sequence[TaskOutcome], ks: Sequence[int], baseline: str = 
     return [paired_difference(by_policy[old], by_policy[new], k) for old, new in pairs for k in (ks[0], ks[-1])]
 
 
-def _all_outcomes(stage: Stage) -> list[TaskOutcome]:
-    baseline = stage.read(TaskOutcome, "baseline_test_outcomes", BOOTSTRAP)
-    return [*baseline, *chain.from_iterable(stage.read_rounds(TaskOutcome, "test_outcomes").values())]
+def _all_outcomes(reading: Reading) -> list[TaskOutcome]:
+    baseline = reading.read(TaskOutcome, "baseline_test_outcomes", BOOTSTRAP)
+    return [*baseline, *chain.from_iterable(reading.read_rounds(TaskOutcome, "test_outcomes").values())]
 
 
 @dg.asset(
@@ -60,6 +61,7 @@ def pass_hat_k_report(
     gains = differences(outcomes, stage.profile.ks)
     lines = [(g.candidate, g.baseline, g.k, 100 * g.mean, 100 * g.ci_low, 100 * g.ci_high, g.p_value) for g in gains]
     told = {
+        "tag": stage.keep(f"pass-hat-k-{stage.round}"),
         "pass_hat_1": next(row.pass_hat_k for row in rows if row.policy == f"rl-{stage.round}"),
         "table": dg.MetadataValue.md(f"```\n{table_text(rows)}\n```"),
         "differences": table_of(("policy", "over", "k", "points", "low", "high", "p"), lines),
@@ -80,27 +82,33 @@ def round_report(
 ) -> dg.MaterializeResult:
     """One HTML page: Pass^k, training curves, cluster map, pool, and episodes to read."""
     stage = Stage(context, warehouse, profile)
-    page = round_report_html(_report_rows(stage))
+    page = report_page(stage)
+    tag = stage.keep(f"report-{stage.round}")
     path = write_page(report_path(stage.warehouse.root, stage.round), page)
     gates = write_gate_page(stage.warehouse, stage.round)
-    told = {"page": dg.MetadataValue.url(path.as_uri()), "gates": dg.MetadataValue.url(gates.as_uri())}
+    told = {"page": dg.MetadataValue.url(path.as_uri()), "gates": dg.MetadataValue.url(gates.as_uri()), "tag": tag}
     return stage.tell("round_report", 1, {**told, "bytes": len(page)})
 
 
-def _report_rows(stage: Stage) -> RoundReport:
-    outcomes, profile = _all_outcomes(stage), stage.profile
+def report_page(reading: Reading) -> str:
+    """The page of the reading's round; of one recorded earlier, the same bytes."""
+    return round_report_html(_report_rows(reading))
+
+
+def _report_rows(reading: Reading) -> RoundReport:
+    outcomes, profile, earlier = _all_outcomes(reading), reading.profile, reading.rounds[:-1]
     return RoundReport(
-        round=stage.round,
-        pass_hat_k=stage.read(PassHatK, "pass_hat_k_report"),
+        round=reading.round,
+        pass_hat_k=reading.read(PassHatK, "pass_hat_k_report"),
         differences=differences(outcomes, profile.ks),
         outcomes=outcomes,
-        train_steps=stage.read(TrainStep, "rl_metrics"),
-        explanations=stage.read(Explanation, "judge_explanations"),
-        clusters=stage.read(FailureCluster, "failure_clusters"),
-        previous_clusters=stage.read(FailureCluster, "failure_clusters", stage.rounds[-2]) if stage.rounds[1:] else (),
-        pool=stage.read(PoolTask, "task_pool"),
-        tasks=stage.read(Task, "validation_tasks", BOOTSTRAP),
-        trajectories=stage.read(Trajectory, "validation_rollouts"),
+        train_steps=reading.read(TrainStep, "rl_metrics"),
+        explanations=reading.read(Explanation, "judge_explanations"),
+        clusters=reading.read(FailureCluster, "failure_clusters"),
+        previous_clusters=reading.read(FailureCluster, "failure_clusters", earlier[-1]) if earlier else (),
+        pool=reading.read(PoolTask, "task_pool"),
+        tasks=reading.read(Task, "validation_tasks", BOOTSTRAP),
+        trajectories=reading.read(Trajectory, "validation_rollouts"),
         notes=(
             f"Profile {profile.name}, seed {profile.seed}, targeting {profile.targeting}. Policy, user, explorer, "
             "writer and judge are the embedded programs, not language models of a provider.",

@@ -16,16 +16,14 @@ import dagster as dg
 from tqdm import tqdm
 
 from assets.column_metadata import table_metadata
-from assets.profile import Profile
+from assets.reading import Reading
 from assets.resources import ProfileResource, WarehouseResource
-from assets.rounds import up_to
-from schemas import BOOTSTRAP, DatabaseRow, Record, WarehouseError
+from schemas import BOOTSTRAP, DatabaseRow, Record
 from schemas.columns import table_spec
 
 Told = Mapping[str, Any]
 """What a materialization tells people: anything that Dagster takes as metadata."""
 
-T = TypeVar("T", bound=Record)
 V = TypeVar("V")
 
 logger = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ def derived_seed(seed: int, *names: str) -> int:
     return int.from_bytes(blake2b(text, digest_size=4).digest(), "big") >> 1
 
 
-class Stage:
+class Stage(Reading):
     """The surroundings of one running asset."""
 
     def __init__(
@@ -48,33 +46,13 @@ class Stage:
         """Open the warehouse and its profile, and start the clock."""
         self._started = time.perf_counter()
         self.context = context
-        self.warehouse = warehouse.open()
-        self.profile: Profile = profile.load(self.warehouse.root)
-        self.round = context.partition_key if context.has_partition_key else BOOTSTRAP
-        self.rounds = up_to(self.round)
-        self.versions: dict[str, int] = {}
-        """Table -> version, of everything read so far."""
+        opened = warehouse.open()
+        round = context.partition_key if context.has_partition_key else BOOTSTRAP
+        super().__init__(opened, profile.load(opened.root), round)
 
     def seed(self, purpose: str) -> int:
         """Seed for one purpose in this round."""
         return derived_seed(self.profile.seed, purpose, self.round)
-
-    def read(self, kind: type[T], table: str, round: str | None = None) -> list[T]:
-        """Rows of one round of a table that has passed its gates; of this stage's round when none is given.
-
-        Raises:
-            WarehouseError: When the table holds other records; and as `Warehouse.read` does.
-        """
-        self.versions[table] = version = self.warehouse.version(table)
-        rows = self.warehouse.read(table, round or self.round, version=version or None)
-        typed = [row for row in rows if isinstance(row, kind)]
-        if len(typed) != len(rows):
-            raise WarehouseError(f"{table}: expected {kind.__name__} rows, got others; read the table as declared")
-        return typed
-
-    def read_rounds(self, kind: type[T], table: str) -> dict[str, list[T]]:
-        """Rows of all rounds up to this one, by round."""
-        return {key: self.read(kind, table, key) for key in self.rounds}
 
     def databases(self, *splits: str) -> dict[str, DatabaseRow]:
         """Databases of some splits by id."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m jobs demo | control | round | ablation | waive | table | ui`.
+"""The command line: `python -m jobs demo | control | round | ablation | waive | report | table | ui`.
 
 An error of ours is one clear line and exit code 2; what is not ours keeps its traceback.
 """
@@ -21,7 +21,7 @@ from jobs.stopping import STOPPED
 from schemas import ConfigError, FaultlineError, GateWaiver
 from schemas.ids import round_key, round_number
 from schemas.store import Warehouse
-from schemas.terminal import existing_warehouse
+from schemas.terminal import existing_warehouse, put_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -94,6 +94,21 @@ def waive(options: argparse.Namespace) -> None:
     waiver = GateWaiver(table=options.table, round=options.round, reason=options.reason, by=options.by)
     existing_warehouse(options.warehouse).waive(waiver)
     _say(f"{waiver.table}[{waiver.round}]: may be read as it is, says {waiver.by}: {waiver.reason}")
+
+
+def report(options: argparse.Namespace) -> None:
+    """The page of a round, made again from the versions that a tag names."""
+    from assets.reading import Reading
+    from assets.reports import report_page
+
+    warehouse, key = existing_warehouse(options.warehouse), _round(options.number)
+    tag, known = options.as_of or f"report-{key}", warehouse.tags()
+    if tag not in known or (profile := stored_profile(warehouse.root)) is None:
+        raise ConfigError(
+            f"report[{key}]: expected a tag ({', '.join(known) or 'there is none'}), got {tag}; run the round first"
+        )
+    put_file(Path(options.out), report_page(Reading(warehouse, profile, key, known[tag])).encode())
+    _say(options.out)
 
 
 def table(options: argparse.Namespace) -> None:
@@ -185,6 +200,11 @@ def _parser() -> argparse.ArgumentParser:
     waive_command.add_argument("--reason", required=True, type=_words, help="why it may be read; stored and logged")
     waive_command.add_argument("--by", default=getpass.getuser(), type=_words, help="who decides (default: you)")
     waive_command.set_defaults(run=waive)
+    report_command = commands.add_parser("report", parents=[common], help="a round's page again, as it was")
+    report_command.add_argument("number", help="round, as 3 or round-003")
+    report_command.add_argument("--as-of", metavar="TAG", help="tag of the versions to read (default: report-ROUND)")
+    report_command.add_argument("--out", metavar="FILE", required=True, help="where the page goes")
+    report_command.set_defaults(run=report)
     table_command = commands.add_parser("table", help="print stored tables again")
     table_command.add_argument("--warehouse", nargs="+", default=[DEFAULT_ROOT], help="folders")
     table_command.set_defaults(run=table)
@@ -204,7 +224,7 @@ def _log_to_stdout() -> None:
         log.setLevel(logging.INFO)
         log.propagate = False
     # A check reads rows before any verdict on them exists; that is its purpose, not news.
-    logging.getLogger("schemas.store").setLevel(logging.ERROR)
+    logging.getLogger("schemas.guard").setLevel(logging.ERROR)
 
 
 def _say(*parts: str) -> None:

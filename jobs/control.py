@@ -11,15 +11,15 @@ from assets.profile import Profile, stored_profile
 from assets.rounds import ROUND_KEYS
 from schemas import BOOTSTRAP, Checkpoint, ConfigError, GateResult
 from schemas.columns import TABLES
+from schemas.folders import folder_of
 from schemas.store import Warehouse
 
 logger = logging.getLogger(__name__)
 
 
-def control_root(root: str | Path) -> Path:
+def control_root(root: str | Path) -> str:
     """Where the control arm of a warehouse lives."""
-    folder = Path(root)
-    return folder.with_name(f"{folder.name}-control")
+    return f"{str(root).rstrip('/')}-control"
 
 
 def control_profile(root: str | Path) -> Profile:
@@ -46,7 +46,7 @@ def copy_bootstrap(source: Warehouse, target: Warehouse) -> None:
         rows = source.read(table, round)
         for row in rows:
             if isinstance(row, Checkpoint):
-                _copy_folder(Path(source.root, row.path), Path(target.root, row.path))
+                _copy_folder(folder_of(source.root) / row.path, folder_of(target.root) / row.path)
         target.replace_round(table, round, rows)
         logger.info("%s[%s]: %d rows copied", table, round, len(rows))
     for table, round in places:

@@ -9,6 +9,8 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
+from schemas.folders import folder_of
+
 logger = logging.getLogger(__name__)
 
 HOME = ".dagster"
@@ -30,7 +32,7 @@ compute_logs:
 
 def prepare_home(root: str) -> Path:
     """The folder that DAGSTER_HOME names, with telemetry off."""
-    home = Path(root) / HOME
+    home = folder_of(root) / HOME
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():

@@ -1,6 +1,10 @@
 """The jobs: what is run together."""
 
 import dagster as dg
+from pydantic import Field
+
+from assets.resources import WarehouseResource
+from schemas.maintain import DEFAULT_DAYS, MIN_DAYS, maintain
 
 BOOTSTRAP_GROUPS = ("bootstrap", "imitation")
 ROUND_GROUPS = ("discovery", "injection", "training", "evaluation")
@@ -33,4 +37,25 @@ ablation = dg.define_asset_job(
     description="Three rewards on one pool and budget: three trainings, not part of a round.",
 )
 
-JOBS = (bootstrap, one_round, evaluation, ablation)
+
+class Upkeep(dg.Config):
+    """How old is old."""
+
+    days: float = Field(default=DEFAULT_DAYS, ge=MIN_DAYS)
+    """Untagged versions older than this go."""
+
+
+@dg.op(description="Merge small files, remove old untagged versions.")
+def tidy_warehouse(context: dg.OpExecutionContext, config: Upkeep, warehouse: WarehouseResource) -> None:
+    """Safe beside readers and writers; reports' versions are tagged and stay."""
+    freed = maintain(warehouse.open(), config.days)
+    context.log.info("%d bytes freed in %d tables", sum(freed.values()), sum(map(bool, freed.values())))
+
+
+@dg.job(description="Compact all tables and remove untagged versions older than so many days.")
+def maintenance() -> None:
+    """One step."""
+    tidy_warehouse()
+
+
+JOBS = (bootstrap, one_round, evaluation, ablation, maintenance)

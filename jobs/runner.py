@@ -19,6 +19,7 @@ from jobs.home import PID_TAG, opened_instance
 from jobs.progress import unfinished
 from jobs.stopping import ended_by_signals
 from schemas import BOOTSTRAP, GateError, UnknownRoundError
+from schemas.folders import folder_of
 from schemas.locks import exclusive
 from schemas.store import Warehouse
 
@@ -132,7 +133,7 @@ def open_runner(root: str | Path, profile: Profile, definitions: dg.Definitions 
         ConcurrentWriteError: When another runner works on this warehouse.
     """
     warehouse = Warehouse.open(root)
-    lock = exclusive(Path(warehouse.root) / ".locks", "runner")
+    lock = exclusive(folder_of(warehouse.root) / ".locks", "runner")
     with ended_by_signals(), lock, opened_instance(warehouse.root) as instance:
         yield LoopRunner(warehouse, profile, instance, definitions or _code_location())
 

@@ -49,8 +49,6 @@ def to_arrow(
     plain = [_flat(spec, row, round) | shared for row in rows]
     columns = [_column(spec, round, field, plain) for field in schema]
     table = pa.Table.from_arrays(columns, schema=schema)
-    if ROUND_FINGERPRINT not in spec.schema.names:
-        return table
     mark = pa.array([fingerprint(table)] * len(rows), pa.string())
     return table.append_column(spec.schema.field(ROUND_FINGERPRINT), mark)
 

@@ -45,7 +45,7 @@ ROUND = "round"
 """The first column of every table."""
 
 ROUND_FINGERPRINT = "round_fingerprint"
-"""The last column of every gated table, which is every table but the verdicts themselves: what a verdict refers to."""
+"""The last column of every table: what a gate's verdict refers to, and what a reader checks the rows against."""
 
 
 TABLE_MEANINGS: dict[str, str] = {
@@ -96,7 +96,7 @@ _ROUND_COLUMN = Column(ROUND, pa.string(), "Partition key: bootstrap, round-001,
 _FINGERPRINT_COLUMN = Column(
     ROUND_FINGERPRINT,
     pa.string(),
-    "Hash of all rows of the round as they were written; gate verdicts refer to it.",
+    "Hash of all rows that were written with this one; gate verdicts refer to it.",
 )
 
 
@@ -154,7 +154,7 @@ class TableSpec:
             _ROUND_COLUMN,
             *_record_columns(self.record, self.flatten),
             *self.extra,
-            *((_FINGERPRINT_COLUMN,) if self.gated else ()),
+            _FINGERPRINT_COLUMN,
         )
 
     @cached_property

@@ -1,82 +1,45 @@
-"""One Lance dataset as rounds of one declared table: open, snapshot, replace, name the damaged file.
+"""One Lance dataset as rounds of one declared table: open, snapshot, replace, tag, tidy, name the damaged file.
 
 Used by `store` alone. A replacement is one Lance commit that drops the old rows' fragments and adds the new ones;
 `merge_insert` would do it too but needs unique keys and loses the order of the rows. Rows of an older schema version
-are read through their migrations, and written over only by `upgrade`. Knows no gates and no locks.
+are written over only by `rewriting`. Knows no gates.
+
+Writers of one round exclude each other by the commit itself, on a disk as on an object store: every replacement
+claims to remove a fragment that doesn't exist, whose id stands for the round. Lance refuses the later of two
+concurrent commits that name one fragment; a lock file would hold on one host only, a lease would need clocks.
 """
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from datetime import timedelta
+from hashlib import blake2b
 from typing import Literal
 
 import lance
 import pyarrow as pa
-import pyarrow.compute as pc
 from lance.commit import CommitConflictError
+from lance.file import LanceFileSession
 from lance.fragment import write_fragments
 
-from schemas.columns import ROUND, TableSpec
+from schemas.columns import TableSpec
 from schemas.errors import ConcurrentWriteError, CorruptTableError, FaultlineError, WarehouseError
+from schemas.faults import LANCE_ERRORS, cause, is_conflict, no_panic, refusal
 from schemas.migrations import Upgrade
+from schemas.snapshot import WRITTEN, Snapshot
 
-__all__ = ["LanceTable", "Snapshot", "equal"]
+__all__ = ["LanceTable", "claim_of"]
 
-logger = logging.getLogger(__name__)
+COMMIT_ATTEMPTS = 40
+"""Other rounds' writers and the compaction may commit in between; each attempt rebases on the newest version, about
+10 ms on a disk, 50 ms on an object store."""
 
-COMMIT_ATTEMPTS = 20
-"""Other rounds' writers may commit in between; each attempt rebases on the newest version, about 10 ms."""
-
-_MARK = "faultline.written."
-"""Prefix of the dataset config keys that tell a round written empty from one never written."""
-
-_LANCE_ERRORS = (OSError, ValueError, RuntimeError)
-"""What pylance raises for damaged files: it has no error class of its own."""
+_FIRST_CLAIM = 2**56
+"""Fragments are numbered from 0 and a row address has 32 bits for the number: no real fragment is ever this far."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A table at one version."""
-
-    table: "LanceTable"
-    dataset: lance.LanceDataset
-    upgrade: Upgrade | None = None
-    """From the stored columns to today's, None when they are the same."""
-
-    @property
-    def version(self) -> int:
-        """The version that is read."""
-        return self.dataset.version
-
-    @property
-    def source(self) -> lance.LanceDataset | pa.Table:
-        """All rows: lazily, unless they are of an older schema version."""
-        return self.dataset if self.upgrade is None else self.rows(self.table.spec.schema.names, {})
-
-    def rows(self, columns: Sequence[str], where: Mapping[str, Sequence[str]]) -> pa.Table:
-        """Rows in which each column of `where` holds one of its texts, in stored order."""
-        stored = self.dataset.schema
-        if self.upgrade is None or self.upgrade.same([*columns, *where], stored):
-            return self._stored(columns, where)
-        wanted = list(dict.fromkeys([*columns, *where, ROUND]))
-        early = {name: values for name, values in where.items() if self.upgrade.same([name], stored)}
-        rows = self.upgrade.rows(self._stored(self.upgrade.needs(wanted, stored), early), wanted)
-        for name in where.keys() - early.keys():
-            rows = rows.filter(pc.field(name).isin(list(where[name])))
-        return rows.select(list(columns))
-
-    def _stored(self, columns: Sequence[str], where: Mapping[str, Sequence[str]]) -> pa.Table:
-        with self.table.damage():
-            return self.dataset.to_table(columns=list(columns), filter=_predicate(where))
-
-    def rounds(self) -> list[str]:
-        """Rounds that were written, in order, also those written without rows."""
-        with self.table.damage():
-            filled = self.dataset.to_table(columns=[ROUND]).column(ROUND).unique().to_pylist()
-            marked = [key.removeprefix(_MARK) for key in self.dataset.config() if key.startswith(_MARK)]
-        return sorted({*filled, *marked})
+def claim_of(name: str) -> int:
+    """Id of the fragment that never exists and stands for a name, such as a round's key."""
+    return _FIRST_CLAIM + int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big")
 
 
 class LanceTable:
@@ -86,17 +49,21 @@ class LanceTable:
         """Name the dataset; nothing is opened yet."""
         self.spec = spec
         self.uri = f"{root}/{spec.name}.lance"
-        self._local = "://" not in root
 
-    def snapshot(self, version: int | None = None) -> Snapshot | None:
-        """The table at a version, None before its first write.
+    def snapshot(self, version: int | str | None = None) -> Snapshot | None:
+        """The table at a version or tag, None before its first write, or when it lacks the tag.
 
         Raises:
             CorruptTableError: When its manifest is damaged.
-            WarehouseError: When there is no such version, or the stored columns are not the declared ones.
+            WarehouseError: When there is no such version, the stored columns are not the declared ones, or the store
+                is out of reach.
         """
-        dataset = self._newest()
-        newest = dataset.version if dataset else 0
+        dataset = self.newest()
+        if isinstance(version, str):
+            version = self.tags().get(version)
+            if version is None:
+                return None
+        newest = 0 if dataset is None else dataset.version
         if version is not None and not 1 <= version <= newest:
             raise WarehouseError(
                 f"{self.spec.name}: expected a version in 1..{newest}, got {version}; give one that exists"
@@ -104,12 +71,133 @@ class LanceTable:
         if dataset is None:
             return None
         if version is not None and version != newest:
-            with self.damage():
-                dataset = dataset.checkout_version(version)
-        return Snapshot(self, dataset, self._upgrade(dataset))
+            dataset = self._at(dataset, version)
+        with self.damage(version):
+            schema = dataset.schema
+        return Snapshot(self, dataset, self._upgrade(schema))
 
-    def _upgrade(self, dataset: lance.LanceDataset) -> Upgrade | None:
-        written = (dataset.schema.metadata or {}).get(b"faultline.schema_version", b"none").decode()
+    def newest(self) -> lance.LanceDataset | None:
+        """The newest version whatever its columns, None before the first write."""
+        with self.damage():
+            try:
+                return lance.dataset(self.uri)
+            except ValueError as error:
+                if "was not found" not in str(error):
+                    raise
+            # A new table has its manifest before its data: data without one is damage, or appeared since we looked.
+            return lance.dataset(self.uri) if self._listed("data") else None
+
+    def versions(self) -> list[int]:
+        """Versions that are kept, in order; none before the first write."""
+        if (dataset := self.newest()) is None:
+            return []
+        with self.damage():
+            return sorted(entry["version"] for entry in dataset.versions())
+
+    # Writing
+
+    def replace(self, round: str, where: str, data: pa.Table, *, claim: int) -> int:
+        """Put these rows of a round in the place of those that fulfil the predicate; returns the new version.
+
+        Raises:
+            ConcurrentWriteError: When another writer with this claim committed since we began.
+            WarehouseError: When the disk or the object store refuses.
+        """
+        with self.writing(round, f"write {data.num_rows} rows"):
+            dataset = self._writable()
+            if not data.num_rows and WRITTEN + round not in dataset.config():
+                # Marked before the rows go, so that no reader finds the round unknown in between.
+                dataset.update_config({WRITTEN + round: "1"})
+            new = self.write(dataset, data) if data.num_rows else []
+            for _ in range(COMMIT_ATTEMPTS):
+                try:
+                    return self._commit(dataset, where, claim, new)
+                except CommitConflictError:
+                    since, dataset = dataset.version, self._writable()
+                    self._require_unclaimed(dataset, claim, since, round)
+        raise ConcurrentWriteError(
+            f"{self.spec.name}[{round}]: expected a quiet moment to commit in, got {COMMIT_ATTEMPTS} commits of other "
+            "writers first; write again when fewer write"
+        )
+
+    def write(
+        self, place: lance.LanceDataset | str, data: pa.Table, mode: Literal["append", "overwrite"] = "append"
+    ) -> list[lance.FragmentMetadata]:
+        """Files with these rows, which nobody sees before a commit names them."""
+        return list(write_fragments(data, place, schema=self.spec.schema, mode=mode))
+
+    def fragments(self, dataset: lance.LanceDataset, where: str) -> list[int]:
+        """Ids of the fragments with rows that fulfil a predicate."""
+        with self.damage(dataset.version):
+            rows = dataset.to_table(columns=[], filter=where, with_row_address=True)
+        # The upper half of a row address is its fragment.
+        return sorted({address >> 32 for address in rows.column("_rowaddr").to_pylist()})
+
+    # Keeping
+
+    def tag(self, name: str, version: int) -> None:
+        """Name a version, so that it is kept; a tag never moves.
+
+        Raises:
+            ConcurrentWriteError: When the tag is at another version by now.
+        """
+        if (dataset := self.newest()) is None or self.tags().get(name) == version:
+            return
+        with self.writing(name, f"tag version {version}"):
+            try:
+                dataset.tags.create(name, version)
+            except ValueError as error:
+                if self.tags().get(name) != version:
+                    raise ConcurrentWriteError(
+                        f"{self.spec.name}[{name}]: expected to tag version {version}, got {cause(error)}; "
+                        "give another name"
+                    ) from error
+
+    def tags(self) -> dict[str, int]:
+        """Version of each tag."""
+        if (dataset := self.newest()) is None:
+            return {}
+        with self.damage():
+            return {name: entry["version"] for name, entry in dataset.tags.list().items()}
+
+    def compact(self, max_fragments: int = 1) -> bool:
+        """Merge fragments when there are more than this many; False when a writer came first, or none is left to merge.
+
+        Rows keep their order. What readers read stays until `forget`.
+        """
+        dataset = self.newest()
+        if dataset is None or len(dataset.get_fragments()) <= max_fragments:
+            return False
+        try:
+            with self.writing("all rounds", "compact"):
+                return dataset.optimize.compact_files(num_threads=1).fragments_removed > 0
+        except ConcurrentWriteError:
+            return False
+
+    def forget(self, older_than: timedelta) -> int:
+        """Remove versions older than this that no tag names, and files that only they use; returns bytes freed.
+
+        The newest version stays. A reader or writer that began longer ago than this loses its files. Files that no
+        version names are a writer's at work, or a killed one's: they go after 7 days.
+        """
+        if (dataset := self.newest()) is None:
+            return 0
+        with self.writing("old versions", "remove files"):
+            return dataset.cleanup_old_versions(older_than, error_if_tagged_old_versions=False).bytes_removed
+
+    # Inside
+
+    def _at(self, dataset: lance.LanceDataset, version: int) -> lance.LanceDataset:
+        if version not in self.versions():
+            raise WarehouseError(
+                f"{self.spec.name}: expected a version that is kept, got {version}, which was removed for its age; "
+                "give a tagged one, or one of " + ", ".join(map(str, self.versions()[-9:]))
+            )
+        with self.damage(version):
+            return dataset.checkout_version(version)
+
+    def _upgrade(self, stored: pa.Schema) -> Upgrade | None:
+        written = (stored.metadata or {}).get(b"faultline.schema_version", b"none").decode(errors="replace")
         known = self.spec.version
         if written.isdecimal() and int(written) > known:
             raise WarehouseError(
@@ -118,113 +206,23 @@ class LanceTable:
             )
         if written.isdecimal() and 1 <= int(written) < known:
             return self.spec.upgrade_from(int(written))
-        if written != str(known) or not dataset.schema.equals(self.spec.schema):
+        if written != str(known) or not stored.equals(self.spec.schema):
             raise WarehouseError(
                 f"{self.spec.name}: expected the columns of schema version {known}, got others under version "
                 f"{written}; add a migration to schemas/migrations.py, or use the code that wrote it"
             )
         return None
 
-    def outdated(self) -> tuple[int, int] | None:
-        """Schema version of the newest rows and of today's columns, None when they are the same."""
-        found = self.snapshot()
-        if found is None or found.upgrade is None:
-            return None
-        return int(found.dataset.schema.metadata[b"faultline.schema_version"]), self.spec.version
-
-    def upgrade(self) -> tuple[int, int] | None:
-        """Rewrite the newest rows in today's columns, in one commit; earlier versions stay as they are.
-
-        Returns:
-            Schema versions before and after, None when there is nothing to do.
-
-        Raises:
-            ConcurrentWriteError: When rows were written meanwhile.
-            WarehouseError: When the migrations don't lead to today's columns, or the disk refuses.
-        """
-        found, versions = self.snapshot(), self.outdated()
-        if found is None or found.upgrade is None:
-            return None
-        names, fragments = self.spec.schema.names, []
-        for fragment in found.dataset.get_fragments():
-            with self.damage():
-                old = fragment.to_table()
-            fragments += self._write(self.uri, found.upgrade.rows(old, names), mode="overwrite")
-        newest = self._newest()
-        if newest is None or newest.version != found.version:
-            raise ConcurrentWriteError(
-                f"{self.spec.name}: expected version {found.version} while it was migrated, got another's commit; "
-                "stop the writers, then migrate again"
-            )
-        operation = lance.LanceOperation.Overwrite(self.spec.schema, fragments)
-        try:
-            lance.LanceDataset.commit(self.uri, operation, read_version=found.version)
-        except OSError as error:
-            raise self._refused("commit", error) from error
-        return versions
-
-    def replace(self, round: str, where: str, data: pa.Table) -> int:
-        """Put these rows of a round in the place of those that fulfil the predicate; returns the new version.
-
-        Raises:
-            ConcurrentWriteError: When a writer on another host replaced the same rows first.
-            WarehouseError: When the disk refuses.
-        """
-        dataset = self._writable()
-        old = self._fragments(dataset, where)
-        if not data.num_rows:
-            # Marked before the rows go, so that no reader finds the round unknown in between.
-            dataset.update_config({_MARK + round: "1"})
-            if not old:
-                return dataset.version
-        fragments = self._write(dataset, data) if data.num_rows else []
-        for _ in range(COMMIT_ATTEMPTS):
-            try:
-                return self._commit(dataset, where, old, fragments)
-            except CommitConflictError:
-                dataset = self._writable()
-                now = self._fragments(dataset, where)
-                # On one host the round's lock is held, and only a neighbour in the fragment can have moved them.
-                if now != old and not self._local:
-                    break
-                old = now
-        raise ConcurrentWriteError(
-            f"{self.spec.name}[{round}]: expected no other writer, got another's commit first; "
-            "read the round, then write again"
-        )
-
-    def compact(self, max_fragments: int) -> None:
-        """Merge small fragments when there are more than this many; left to the next writer on a conflict."""
-        dataset = self._newest()
-        if dataset and len(dataset.get_fragments()) > max_fragments:
-            try:
-                dataset.optimize.compact_files(num_threads=1)
-            except CommitConflictError:
-                logger.debug("%s: compaction left to the next writer", self.spec.name)
-
-    def _newest(self) -> lance.LanceDataset | None:
-        with self.damage():
-            try:
-                return lance.dataset(self.uri)
-            except ValueError as error:
-                if "was not found" not in str(error) or self._has_data():
-                    raise
-                return None
-
-    def _has_data(self) -> bool:
-        data = Path(self.uri, "data")
-        return self._local and data.is_dir() and any(data.iterdir())
-
     def _writable(self) -> lance.LanceDataset:
         if found := self.snapshot():
             return self._current(found)
         try:
             return lance.write_dataset(self.spec.schema.empty_table(), self.uri, mode="create")
-        except OSError as error:
-            # Another writer may have created it since we looked; anything else is the disk's refusal.
+        except OSError:
+            # Another writer may have created it since we looked; anything else is a refusal.
             if found := self.snapshot():
                 return self._current(found)
-            raise self._refused("create the table", error) from error
+            raise
 
     def _current(self, found: Snapshot) -> lance.LanceDataset:
         if found.upgrade is not None:
@@ -234,78 +232,86 @@ class LanceTable:
             )
         return found.dataset
 
-    def _write(
-        self, place: lance.LanceDataset | str, data: pa.Table, mode: Literal["append", "overwrite"] = "append"
-    ) -> list[lance.FragmentMetadata]:
-        try:
-            return list(write_fragments(data, place, schema=self.spec.schema, mode=mode))
-        except OSError as error:
-            raise self._refused(f"write {data.num_rows} rows", error) from error
-
-    def _commit(
-        self, dataset: lance.LanceDataset, where: str, old: list[int], new: list[lance.FragmentMetadata]
-    ) -> int:
-        with self.damage():
-            left = {key: fragment.delete(where) for key in old if (fragment := dataset.get_fragment(key))}
+    def _commit(self, dataset: lance.LanceDataset, where: str, claim: int, new: list[lance.FragmentMetadata]) -> int:
+        left = {
+            key: fragment.delete(where)
+            for key in self.fragments(dataset, where)
+            if (fragment := dataset.get_fragment(key))
+        }
         operation = lance.LanceOperation.Update(
-            removed_fragment_ids=[key for key, rest in left.items() if rest is None],
+            removed_fragment_ids=[*(key for key, rest in left.items() if rest is None), claim],
             updated_fragments=[rest for rest in left.values() if rest is not None],
             new_fragments=new,
         )
+        return lance.LanceDataset.commit(dataset, operation, read_version=dataset.version).version
+
+    def _require_unclaimed(self, dataset: lance.LanceDataset, claim: int, since: int, round: str) -> None:
+        """Whether the conflict was another round's commit in the same fragment, or a compaction: then we may rebase."""
+        for version in range(since + 1, dataset.version + 1):
+            done = dataset.read_transaction(version)
+            if done and claim in getattr(done.operation, "removed_fragment_ids", ()):
+                raise self._overtaken(round)
+
+    def _overtaken(self, round: str) -> ConcurrentWriteError:
+        return ConcurrentWriteError(
+            f"{self.spec.name}[{round}]: expected no other writer, got another's commit first; "
+            "read the round, then write again"
+        )
+
+    def _listed(self, folder: str) -> list[str]:
+        """Files in a folder of the dataset, in order; none when it can't be listed."""
         try:
-            return lance.LanceDataset.commit(dataset, operation, read_version=dataset.version).version
-        except CommitConflictError:
-            raise
-        except OSError as error:
-            raise self._refused("commit", error) from error
-
-    def _fragments(self, dataset: lance.LanceDataset, where: str) -> list[int]:
-        with self.damage():
-            rows = dataset.to_table(columns=[], filter=where, with_row_address=True)
-        # The upper half of a row address is its fragment.
-        return sorted({address >> 32 for address in rows.column("_rowaddr").to_pylist()})
-
-    def _refused(self, attempt: str, error: OSError) -> WarehouseError:
-        return WarehouseError(f"{self.spec.name}: expected to {attempt} at {self.uri}, got {error}; check the disk")
+            return sorted(LanceFileSession(self.uri).list(folder))
+        except LANCE_ERRORS:
+            return []
 
     @contextmanager
-    def damage(self) -> Iterator[None]:
-        """The boundary where Lance's untyped errors on reading become ours."""
+    def writing(self, round: str, attempt: str) -> Iterator[None]:
+        """The boundary where Lance's untyped errors on writing become ours."""
         try:
-            yield
-        except (CommitConflictError, FaultlineError):
+            with no_panic():
+                yield
+        except FaultlineError:
             raise
-        except _LANCE_ERRORS as error:
-            raise CorruptTableError(
-                f"{self.spec.name}: expected readable files, got a damaged or missing {self._damaged()}: "
-                f"{error}; restore it, or remove the table's folder and materialize its rounds again"
+        except LANCE_ERRORS as error:
+            if is_conflict(error):
+                raise self._overtaken(round) from error
+            what = f"{self.spec.name}[{round}]: expected to {attempt} at {self.uri}"
+            raise (
+                refusal(what, error)
+                or WarehouseError(f"{what}, got {cause(error)}; check the disk, then the table with schemas.verify")
             ) from error
 
-    def _damaged(self) -> str:
-        """Path of the damaged file, looked for only after something failed."""
-        manifests = sorted(Path(self.uri, "_versions").glob("*.manifest"))
+    @contextmanager
+    def damage(self, version: int | None = None) -> Iterator[None]:
+        """The boundary where Lance's untyped errors on reading become ours."""
         try:
-            dataset = lance.dataset(self.uri)
-        except _LANCE_ERRORS:
-            # Manifests are named so that the newest comes first.
-            return str(manifests[0] if manifests else Path(self.uri, "_versions"))
-        for fragment in dataset.get_fragments():
+            with no_panic():
+                yield
+        except (CommitConflictError, FaultlineError):
+            raise
+        except LANCE_ERRORS as error:
+            if refused := refusal(f"{self.spec.name}: expected to read {self.uri}", error):
+                raise refused from error
+            raise CorruptTableError(
+                f"{self.spec.name}: expected readable files, got a damaged or missing {self._damaged(version)}: "
+                f"{cause(error)}; restore it, or remove the table's folder and materialize its rounds again"
+            ) from error
+
+    def _damaged(self, version: int | None) -> str:
+        """Path of the damaged file, looked for only after something failed."""
+        try:
+            with no_panic():
+                fragments = lance.dataset(self.uri, version=version).get_fragments()
+        except LANCE_ERRORS:
+            # Manifests are named by 2^64 - 1 - version, so that the newest comes first.
+            manifests = [name for name in self._listed("_versions") if name.endswith(".manifest")]
+            wanted = f"_versions/{2**64 - 1 - version:020d}.manifest" if version else ""
+            return f"{self.uri}/{wanted or next(iter(manifests), '_versions')}"
+        for fragment in fragments:
             try:
-                fragment.to_table()
-            except _LANCE_ERRORS:
+                with no_panic():
+                    fragment.to_table()
+            except LANCE_ERRORS:
                 return ", ".join(f"{self.uri}/data/{file.path}" for file in fragment.data_files())
         return f"file of {self.uri}"
-
-
-def equal(column: str, value: str) -> str:
-    """Predicate: the column holds just this text."""
-    quoted = value.replace("'", "''")
-    return f"`{column}` = '{quoted}'"
-
-
-def _predicate(where: Mapping[str, Sequence[str]]) -> str | None:
-    return " AND ".join(_one_of(column, values) for column, values in where.items()) or None
-
-
-def _one_of(column: str, values: Sequence[str]) -> str:
-    return "(" + " OR ".join(equal(column, value) for value in values) + ")" if values else "false"

@@ -20,7 +20,7 @@ def exclusive(folder: Path, name: str) -> Iterator[None]:
     Raises:
         ConcurrentWriteError: When another thread or process holds it.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:

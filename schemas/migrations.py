@@ -16,7 +16,7 @@ import pyarrow as pa
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
 from schemas.records import Change, DatabaseRow, Goal, Identity, Record, Scenario, Trajectory
-from schemas.results import Checkpoint, Explanation, PassHatK, TaskOutcome, TrainStep
+from schemas.results import Checkpoint, Explanation, GateResult, GateWaiver, PassHatK, TaskOutcome, TrainStep
 
 __all__ = ["MIGRATIONS", "Migration", "Upgrade", "reaching"]
 
@@ -91,6 +91,10 @@ MIGRATIONS: tuple[Migration, ...] = (
         computes={"entities": _entities},
     ),
     Migration(Identity, "Customers of an airline have no zip code to say: it may be missing."),
+    *(
+        Migration(record, "readers check every row against its hash", computes={"round_fingerprint": _unmarked})
+        for record in (GateResult, GateWaiver)
+    ),
 )
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""
 

@@ -12,16 +12,13 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from schemas.columns import ROUND, TABLES, TableSpec
-from schemas.errors import CorruptTableError, WarehouseError
+from schemas.errors import WarehouseError
 from schemas.views import VIEWS, View
 
 __all__ = ["Source", "answer"]
 
-Source = Callable[[TableSpec, bool], pads.Dataset | pa.Table | None]
-"""Rows of a table, given whether the query names it; None when they would be converted for nothing.
-
-Raises CorruptTableError when the table is damaged.
-"""
+Source = Callable[[TableSpec], pads.Dataset | pa.Table]
+"""Where a table's rows are; raises CorruptTableError when it is damaged."""
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
@@ -82,16 +79,10 @@ def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 
 def _register_tables(connection: duckdb.DuckDBPyConnection, text: str, source: Source, up_to: str | None) -> None:
     for name, spec in TABLES.items():
-        named = _names(text, name)
-        try:
-            rows = source(spec, named)
-        except CorruptTableError:
-            # A damaged table must not take down questions about the others.
-            if named:
-                raise
+        # Opening all would take a second on an object store, and a damaged one must not take down the others.
+        if not _names(text, name):
             continue
-        if rows is None:
-            continue
+        rows = source(spec)
         if up_to is None:
             connection.register(name, rows)
         else:

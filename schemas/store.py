@@ -1,16 +1,16 @@
 """The one door to disk: rounds of declared tables, gates' verdicts, read-only SQL.
 
 A reader sees the old round or the new one, never half of one; a killed writer leaves the old one (and orphaned files
-that no manifest names). Rows keep the order in which they were given. What it doesn't do: judge rows (`quality` does,
-the verdict is only kept and enforced here), keep secrets, or lock writers on other hosts: there, two *first* writes
-of one round at the same instant are found when the round is read, not refused when it is written.
+that no manifest names). Of two writers of one round the slower gets a typed error, on whatever hosts they run. Rows
+keep the order in which they were given. What it doesn't do: judge rows (`quality` does, the verdict is only kept and
+enforced here), or keep secrets: an object store's keys are read from the environment by Lance itself.
 """
 
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import lance
@@ -18,21 +18,23 @@ import polars as pl
 import pyarrow as pa
 
 from schemas.codec import from_arrow, to_arrow
-from schemas.columns import ROUND, ROUND_FINGERPRINT, TABLES, TableSpec, table_spec
+from schemas.columns import ROUND, TABLES, TableSpec, table_spec
 from schemas.errors import (
     ConfigError,
     CorruptTableError,
-    UngatedRoundError,
     UnknownRoundError,
     WarehouseError,
 )
+from schemas.folders import checkpoint_folder
+from schemas.guard import Guard, fingerprints_of
 from schemas.ids import content_id, round_number
-from schemas.lance_table import LanceTable, Snapshot, equal
-from schemas.locks import exclusive
+from schemas.lance_table import LanceTable, claim_of
 from schemas.records import BOOTSTRAP, Record
 from schemas.results import GateResult, GateWaiver
+from schemas.rewriting import outdated, rewrite
+from schemas.snapshot import Snapshot, equal
 from schemas.sql import answer
-from schemas.verdicts import VERDICT_COLUMNS, Verdict, fingerprints, objection
+from schemas.tags import is_round, put_tag, tagged
 
 __all__ = ["Warehouse"]
 
@@ -41,8 +43,6 @@ logger = logging.getLogger(__name__)
 MAX_GATE_FRAGMENTS = 64
 """Every verdict is a fragment of its own; beyond this the table of verdicts is compacted, or scans slow down."""
 
-_CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
 
 class Warehouse:
     """Tables under one root: a local folder, or a URI that Lance addresses (`s3://...`)."""
@@ -50,14 +50,15 @@ class Warehouse:
     def __init__(self, root: str) -> None:
         """Hold a root that `open` has checked."""
         self.root = root
-        self._local = "://" not in root
 
     @classmethod
     def open(cls, root: str | Path) -> "Warehouse":
         """Open a warehouse, creating the folder when there is none.
 
+        A folder that can't be written is good for reading, and a URI is not asked before its first use.
+
         Raises:
-            WarehouseError: When the root is a file or can't be written.
+            WarehouseError: When the root is a file, can't be made, or can't be read.
         """
         if "://" in str(root):
             return cls(str(root).rstrip("/"))
@@ -68,9 +69,9 @@ class Warehouse:
             raise WarehouseError(
                 f"warehouse[{folder}]: expected a folder, or a place to make one, got {error}; give another root"
             ) from error
-        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        if not os.access(folder, os.R_OK | os.X_OK):
             raise WarehouseError(
-                f"warehouse[{folder}]: expected a writable folder, got one that is not; change its permissions"
+                f"warehouse[{folder}]: expected a readable folder, got one that is not; change its permissions"
             )
         return cls(str(folder))
 
@@ -80,15 +81,14 @@ class Warehouse:
         """Make these rows the whole content of one round, atomically; returns the table's new version.
 
         Raises:
-            ConcurrentWriteError: When another writer is replacing the same round.
-            WarehouseError: When a row isn't the table's record, or the disk refuses.
+            ConcurrentWriteError: When another writer replaced the same round since we began.
+            WarehouseError: When a row isn't the table's record, or the disk or object store refuses.
         """
         spec = table_spec(table)
         if table in ("gate_results", "gate_waivers"):
             raise ConfigError(f"{table}[{round}]: expected verdicts one by one, got a round; use record_gate or waive")
         data = to_arrow(spec, rows, _checked_round(round))
-        with self._exclusive(table, round):
-            return self._table(spec).replace(round, equal(ROUND, round), data)
+        return self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
 
     def record_gate(self, result: GateResult, *, version: int | None = None) -> int:
         """Keep one gate's verdict, instead of the same gate's earlier one on the same round.
@@ -129,16 +129,15 @@ class Warehouse:
             ConcurrentWriteError: When another process migrates the table, or writes to it.
             WarehouseError: When the migrations don't lead to today's columns, or the disk refuses.
         """
-        with self._exclusive(table, "migration"):
-            return self._table(table_spec(table)).upgrade()
+        return rewrite(self._table(table_spec(table)))
 
     def outdated(self, table: str) -> tuple[int, int] | None:
         """Schema version of a table's newest rows and of today's columns, None when they are the same."""
-        return self._table(table_spec(table)).outdated()
+        return outdated(self._table(table_spec(table)))
 
     def waiver(self, table: str, round: str) -> GateWaiver | None:
         """The decision of a person that stands on the round's rows as they are, None when there is none."""
-        waivers = self._waivers(table_spec(table), [round])
+        waivers = Guard(self.root).waivers(table_spec(table), [round])
         return waivers.get((round, str(self._content(table, round)["checked_fingerprint"]))) if waivers else None
 
     # Reading
@@ -149,7 +148,7 @@ class Warehouse:
         round: str | None = None,
         *,
         rounds: Sequence[str] | None = None,
-        version: int | None = None,
+        version: int | str | None = None,
         allow_ungated: bool = False,
     ) -> list[Record]:
         """Records of one round, of several in the order given, or of all in order.
@@ -158,14 +157,14 @@ class Warehouse:
             table: Table name.
             round: One round.
             rounds: Several rounds, read from one snapshot.
-            version: Table version to read as of, None for the newest.
+            version: Table version or tag to read as of, None for the newest.
             allow_ungated: Read although a gate failed or none ran; logged.
 
         Raises:
             UnknownTableError: When the table isn't declared.
             UnknownRoundError: When a round was never written.
             UngatedRoundError: When a round has not passed its gates and nobody has waived them.
-            CorruptTableError: When a file is damaged.
+            CorruptTableError: When a file is damaged, or holds other values than were written.
         """
         data = self.read_arrow(table, round, rounds=rounds, version=version, allow_ungated=allow_ungated)
         return from_arrow(table_spec(table), data)
@@ -176,11 +175,11 @@ class Warehouse:
         round: str | None = None,
         *,
         rounds: Sequence[str] | None = None,
-        version: int | None = None,
+        version: int | str | None = None,
         allow_ungated: bool = False,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """As `read`, without building records; `columns` reads only those."""
+        """As `read`, without building records; `columns` reads only those, and can't notice changed values."""
         spec = table_spec(table)
         if round is not None and rounds is not None:
             raise ConfigError(f"{table}[{round}]: expected round or rounds, got both; give one")
@@ -188,10 +187,12 @@ class Warehouse:
         wanted = [round] if round is not None else rounds
         wanted = _rounds(snapshot) if wanted is None else list(wanted)
         self._require_rounds(spec, snapshot, wanted)
-        self._require_gates(spec, snapshot, wanted, pinned=version is not None, allow_ungated=allow_ungated)
+        Guard(self.root).require(spec, snapshot, wanted, pinned=version is not None, allow_ungated=allow_ungated)
         schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
         if snapshot is None or not wanted:
             return schema.empty_table()
+        if columns is None:
+            return pa.concat_tables([snapshot.whole(key) for key in wanted])
         return pa.concat_tables([snapshot.rows(schema.names, {ROUND: [key]}) for key in wanted])
 
     def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
@@ -205,7 +206,7 @@ class Warehouse:
             return pa.schema([spec.schema.field(name) for name in columns]).empty_table()
         return snapshot.rows(columns, where)
 
-    def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
+    def scan(self, table: str, *, version: int | str | None = None) -> pl.LazyFrame:
         """All rounds of a table for Polars, filters and projections pushed down; gates are not asked."""
         spec = table_spec(table)
         snapshot = self._snapshot(spec, version)
@@ -214,7 +215,7 @@ class Warehouse:
         rows = snapshot.source
         return pl.LazyFrame(pl.from_arrow(rows)) if isinstance(rows, pa.Table) else pl.scan_pyarrow_dataset(rows)
 
-    def rounds(self, table: str, *, version: int | None = None) -> list[str]:
+    def rounds(self, table: str, *, version: int | str | None = None) -> list[str]:
         """Rounds that were written, in order, also those written without rows."""
         spec = table_spec(table)
         return _rounds(self._snapshot(spec, version))
@@ -224,6 +225,10 @@ class Warehouse:
         snapshot = self._snapshot(table_spec(table))
         return snapshot.version if snapshot else 0
 
+    def versions(self) -> dict[str, int]:
+        """Newest version of every table that was written."""
+        return {table: version for table in TABLES if (version := self.version(table))}
+
     def sql(self, query: str, *, as_of: str | Mapping[str, int] | None = None) -> pa.Table:
         """Answer one SELECT over all tables and ready views; it can't write, read files or reach the network.
 
@@ -231,52 +236,87 @@ class Warehouse:
 
         Args:
             query: The SELECT.
-            as_of: A round key: only rows of the bootstrap and of the rounds up to it. Or versions by table: those
-                tables as they were, the others as they are.
+            as_of: A round key: only rows of the bootstrap and of the rounds up to it. A tag: every table as it was
+                then, and without rows when it didn't exist. Or versions by table: those tables as they were, the
+                others as they are.
 
         Raises:
             WarehouseError: When the query isn't one SELECT, DuckDB refuses it, or a table has no such version.
             UnknownTableError: When `as_of` names a table that isn't declared.
-            UnknownRoundError: When `as_of` is a round that no table holds.
+            UnknownRoundError: When `as_of` is neither a round that a table holds nor a tag.
         """
-        up_to = as_of if isinstance(as_of, str) else None
+        named = as_of if isinstance(as_of, str) else None
+        tag = named if named is not None and not is_round(named) and self._require_tag(named) else None
         versions = {} if as_of is None or isinstance(as_of, str) else as_of
-        for table in versions:
-            table_spec(table)
-        if up_to is not None:
-            self._require_written(up_to)
+        for table, version in versions.items():
+            self._snapshot(table_spec(table), version)
+        up_to = None if named is None or tag else self._require_written(named)
 
-        def source(spec: TableSpec, named: bool) -> lance.LanceDataset | pa.Table | None:
-            snapshot = self._snapshot(spec, versions.get(spec.name))
-            if snapshot is None:
-                return spec.schema.empty_table()
-            return snapshot.source if named or snapshot.upgrade is None else None
+        def source(spec: TableSpec) -> lance.LanceDataset | pa.Table:
+            snapshot = self._snapshot(spec, tag or versions.get(spec.name))
+            return snapshot.source if snapshot else spec.schema.empty_table()
 
         return answer(query, source, up_to)
+
+    # Keeping
+
+    def tag(self, name: str, versions: Mapping[str, int] | None = None) -> str:
+        """Name a version of every table, so that it can be read by this name and `tidy` keeps it; returns the tag.
+
+        A tag never moves: when the name stands for other versions already, the tag is the first of `name.2`, `name.3`
+        and so on that is free or stands for just these. Tagging again after a kill completes what is missing.
+
+        Args:
+            name: Letters, digits, dots, hyphens and underscores; no round's key.
+            versions: Versions by table, where not the newest.
+
+        Raises:
+            ConfigError: When the name can't be a tag.
+        """
+        wanted = {**self.versions(), **(versions or {})}
+        return put_tag({table: self._table(table_spec(table)) for table in wanted}, name, wanted)
+
+    def tags(self) -> dict[str, dict[str, int]]:
+        """Versions by table of every tag, in the order of their names."""
+        return tagged(self._table(spec) for spec in TABLES.values())
+
+    def damage_of(self, table: str, round: str, version: int | str | None = None) -> CorruptTableError | None:
+        """What is wrong with the rows of a round, None when they are as they were written; gates are not asked."""
+        spec = table_spec(table)
+        try:
+            if snapshot := self._snapshot(spec, version):
+                snapshot.whole(round)
+        except CorruptTableError as error:
+            return error
+        return None
+
+    def tidy(self, older_than: timedelta | None) -> dict[str, int]:
+        """Merge small files of all tables, and remove untagged versions older than this; returns bytes freed by table.
+
+        Readers and writers may go on meanwhile, those excepted that began longer ago than `older_than`. The newest
+        version and the tagged ones stay, with all that they need; None removes nothing.
+        """
+        freed: dict[str, int] = {}
+        for spec in TABLES.values():
+            table = self._table(spec)
+            table.compact()
+            freed[spec.name] = 0 if older_than is None else table.forget(older_than)
+        return freed
 
     def checkpoint_dir(self, checkpoint_id: str) -> Path:
         """Folder of a checkpoint's files; made by whoever writes them.
 
         Raises:
-            ConfigError: When the id could leave the warehouse, or the root is not a local folder.
+            ConfigError: When the id could leave the folder, or there is none (see `schemas.folders`).
         """
-        if not self._local:
-            raise ConfigError(
-                f"checkpoint[{checkpoint_id}]: expected a local root, got {self.root}; use a mounted folder"
-            )
-        if not _CHECKPOINT_ID.fullmatch(checkpoint_id):
-            raise ConfigError(
-                f"checkpoint[{checkpoint_id!r}]: expected letters, digits, dots, hyphens and underscores, starting "
-                "with a letter or digit; use the checkpoint's content id"
-            )
-        return Path(self.root) / "checkpoints" / checkpoint_id
+        return checkpoint_folder(self.root, checkpoint_id)
 
     # Inside
 
     def _table(self, spec: TableSpec) -> LanceTable:
         return LanceTable(self.root, spec)
 
-    def _snapshot(self, spec: TableSpec, version: int | None = None) -> Snapshot | None:
+    def _snapshot(self, spec: TableSpec, version: int | str | None = None) -> Snapshot | None:
         return self._table(spec).snapshot(version)
 
     def _require_rounds(self, spec: TableSpec, snapshot: Snapshot | None, wanted: Sequence[str]) -> None:
@@ -288,76 +328,32 @@ class Warehouse:
                     "got another; materialize it first"
                 )
 
-    def _require_written(self, key: str) -> None:
+    def _require_written(self, key: str) -> str:
         known: set[str] = set()
         for spec in TABLES.values():
             with suppress(CorruptTableError):
                 known.update(_rounds(self._snapshot(spec)))
             if key in known:
-                return
+                return key
         raise UnknownRoundError(
             f"sql[as of {key!r}]: expected a round that was written ({', '.join(sorted(known)) or 'there is none'}), "
-            "got another; give one of these, or TABLE=VERSION"
+            "got another; give one of these, a tag, or TABLE=VERSION"
         )
 
-    def _fingerprints(self, spec: TableSpec, snapshot: Snapshot | None, rounds: Sequence[str]) -> dict[str, str]:
-        if snapshot is None or ROUND_FINGERPRINT not in spec.schema.names:
-            return dict.fromkeys(rounds, "")
-        rows = snapshot.rows([ROUND, ROUND_FINGERPRINT], {ROUND: rounds})
-        return fingerprints(rows, rounds, spec.name)
-
-    def _require_gates(
-        self,
-        spec: TableSpec,
-        snapshot: Snapshot | None,
-        rounds: Sequence[str],
-        *,
-        pinned: bool,
-        allow_ungated: bool,
-    ) -> None:
-        if not spec.gated or not rounds:
-            return
-        contents = self._fingerprints(spec, snapshot, rounds)
-        verdicts = self._verdicts(spec, rounds)
-        for key in rounds:
-            problem = objection([v for v in verdicts if v.round == key], contents[key])
-            if not problem or (pinned and self._passed_before(spec, key, contents[key])):
-                continue
-            if waiver := self._waivers(spec, [key]).get((key, contents[key])):
-                said = f"as {waiver.by} lets it ({waiver.reason})"
-                logger.warning("%s[%s]: read %s, with %s", spec.name, key, said, problem)
-            elif allow_ungated:
-                logger.warning("%s[%s]: read ungated, with %s", spec.name, key, problem)
-            else:
-                raise UngatedRoundError(
-                    f"{spec.name}[{key}]: expected every gate passed on the rows as they are, got {problem}; "
-                    "run the round's checks, pass allow_ungated to look at it all the same, or waive them with "
-                    f"`python -m jobs waive {spec.name} {key} --reason ...`"
-                )
-
-    def _verdicts(self, checked: TableSpec, rounds: Sequence[str], version: int | None = None) -> list[Verdict]:
-        spec = TABLES["gate_results"]
-        if (snapshot := self._snapshot(spec, version)) is None:
-            return []
-        where = {ROUND: rounds, "table": [checked.name]}
-        return [Verdict(**row) for row in snapshot.rows(VERDICT_COLUMNS, where).to_pylist()]
-
-    def _waivers(self, checked: TableSpec, rounds: Sequence[str]) -> dict[tuple[str, str], GateWaiver]:
-        """(round, fingerprint of the rows that were decided on) -> decision."""
-        spec = TABLES["gate_waivers"]
-        if (snapshot := self._snapshot(spec)) is None:
-            return {}
-        rows = snapshot.rows(spec.schema.names, {ROUND: rounds, "table": [checked.name]})
-        marks = rows.column("checked_fingerprint").to_pylist()
-        waivers = [row for row in from_arrow(spec, rows) if isinstance(row, GateWaiver)]
-        return {(row.round, mark): row for row, mark in zip(waivers, marks, strict=True)}
+    def _require_tag(self, name: str) -> bool:
+        if name not in (known := self.tags()):
+            raise UnknownRoundError(
+                f"sql[as of {name!r}]: expected a round such as round-001 or a tag "
+                f"({', '.join(known) or 'there is none'}), got another; give one of these, or TABLE=VERSION"
+            )
+        return True
 
     def _content(self, table: str, round: str, version: int | None = None) -> dict[str, object]:
         """What a verdict on a round refers to: version and fingerprint."""
         spec = table_spec(table)
         snapshot = self._snapshot(spec, version)
         self._require_rounds(spec, snapshot, [round])
-        mark = self._fingerprints(spec, snapshot, [round])[round]
+        mark = fingerprints_of(spec, snapshot, [round])[round]
         return {"checked_version": snapshot.version if snapshot else 0, "checked_fingerprint": mark}
 
     def _record_about(
@@ -366,19 +362,8 @@ class Warehouse:
         """Keep one row about a round of another table, instead of the one with the same key."""
         spec = TABLES[table]
         data = to_arrow(spec, [row], row.round, extra=content)
-        with self._exclusive(spec.name, content_id("gate", list(key.values()))):
-            return self._table(spec).replace(row.round, " AND ".join(equal(*item) for item in key.items()), data)
-
-    def _passed_before(self, spec: TableSpec, round: str, content: str) -> bool:
-        """Whether a replaced round's content was let through in its day: the newest verdicts on it decide."""
-        for version in range(self.version("gate_results"), 0, -1):
-            verdicts = self._verdicts(spec, [round], version)
-            if any(verdict.checked_fingerprint == content for verdict in verdicts):
-                return objection(verdicts, content) is None
-        return False
-
-    def _exclusive(self, table: str, name: str) -> AbstractContextManager[None]:
-        return exclusive(Path(self.root, ".locks"), f"{table}.{name}") if self._local else nullcontext()
+        where = " AND ".join(equal(*item) for item in key.items())
+        return self._table(spec).replace(row.round, where, data, claim=claim_of(content_id("gate", list(key.values()))))
 
 
 def _checked_round(key: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -200,6 +201,26 @@ def test_the_page_of_a_round_is_written_and_its_place_told(runner: LoopRunner):
     page = Path(runner.warehouse.root, "reports", "round-002.html")
     assert page.as_uri() == metadata(runner, "round_report", "round-002")["page"].value
     assert "Pass^k" in page.read_text()
+
+
+def test_a_page_is_made_again_bit_by_bit_from_its_tag_after_rewrites_and_upkeep(tmp_path: Path):
+    with scripted_runner(tmp_path / "w") as runner:
+        runner.run_bootstrap()
+        runner.run_round("round-001")
+        warehouse, page = runner.warehouse, Path(runner.warehouse.root, "reports", "round-001.html").read_bytes()
+        said = metadata(runner, "round_report", "round-001")
+        assert said["tag"].value == "report-round-001"
+        read = dict(said["versions_read"].value)
+        assert read.items() <= warehouse.tags()["report-round-001"].items()
+    for table in read:
+        for key in warehouse.rounds(table):
+            warehouse.replace_round(table, key, [])
+    warehouse.tidy(timedelta(0))
+    again = tmp_path / "again.html"
+    arguments = ["report", "1", "--warehouse", warehouse.root, "--out", str(again)]
+    assert main(arguments) == 0
+    assert again.read_bytes() == page
+    assert main([*arguments, "--as-of", "nothing"]) == 2
 
 
 def test_the_printed_results_show_table_differences_and_places(runner: LoopRunner):

@@ -6,10 +6,13 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import lance
 
 from jobs.definitions import defs
 from jobs.loop import JOBS
+from schemas import TrainStep
 from schemas.columns import TABLES
+from schemas.store import Warehouse
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SNAPSHOT = Path(__file__).with_name("asset_specs.json")
@@ -60,7 +63,7 @@ def test_every_asset_says_what_it_is():
 def test_a_round_runs_every_round_asset_and_nothing_else():
     job = defs.resolve_job_def("one_round")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == ROUND_ASSETS
-    assert {job.name for job in JOBS} == {"bootstrap", "one_round", "evaluation", "ablation"}
+    assert {job.name for job in JOBS} == {"bootstrap", "one_round", "evaluation", "ablation", "maintenance"}
 
 
 def test_the_pool_and_the_report_read_all_earlier_rounds_and_nothing_closes_the_cycle():
@@ -136,3 +139,15 @@ def test_the_code_location_loads_from_another_directory(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert "Validation successful for code location faultline" in done.stderr + done.stdout
+
+
+def test_upkeep_is_a_job(tmp_path: Path):
+    warehouse = Warehouse.open(tmp_path)
+    step = TrainStep(policy="sft", stage="sft", step=0, loss=0.5, learning_rate=1e-3, n_tokens=10, duration_s=0.1)
+    for key in ("bootstrap", "round-001"):
+        warehouse.replace_round("sft_metrics", key, [step])
+    config = {"resources": {"warehouse": {"config": {"root": str(tmp_path)}}}}
+    assert defs.resolve_job_def("maintenance").execute_in_process(run_config=config).success
+    newest = lance.dataset(str(tmp_path / "sft_metrics.lance"))
+    assert len(newest.get_fragments()) == 1
+    assert warehouse.read("sft_metrics", allow_ungated=True) == [step, step]

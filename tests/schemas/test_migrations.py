@@ -10,6 +10,7 @@ import pytest
 
 from schemas import ConcurrentWriteError, ConfigError, GateResult, Record, WarehouseError
 from schemas.columns import TABLE_MEANINGS, TABLES, TableSpec
+from schemas.integrity import content_hash
 from schemas.lance_table import LanceTable
 from schemas.migrate import main
 from schemas.migrations import MIGRATIONS, Migration, reaching
@@ -191,14 +192,14 @@ def test_the_command_migrates_once_and_keeps_rows_rounds_and_earlier_versions(ol
 
 
 def test_a_migration_gives_way_to_a_writer(old: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = LanceTable._write
+    written = LanceTable.write
 
     def write_and_be_overtaken(self: LanceTable, *args: object, **options: object) -> object:
         fragments = written(self, *args, **options)  # type: ignore[arg-type]
         lance.dataset(self.uri).update_config({"another": "commit"})
         return fragments
 
-    monkeypatch.setattr(LanceTable, "_write", write_and_be_overtaken)
+    monkeypatch.setattr(LanceTable, "write", write_and_be_overtaken)
     with pytest.raises(ConcurrentWriteError, match="migrate again"):
         old.migrate(TABLE)
     assert stored_version(old) == b"1"
@@ -245,16 +246,19 @@ def test_an_optional_field_of_a_real_record_is_one_line_and_its_verdicts_still_h
     warehouse, spec = Warehouse.open(tmp_path), TABLES[table]
     row = make.pool_task("a") if table == "task_pool" else make.trajectory(1)
     warehouse.replace_round(table, "round-001", [row])
-    warehouse.record_gate(GateResult(table=table, round="round-001", gate="any", passed=True, n_rows=1))
-    rows = lance.dataset(f"{tmp_path}/{table}.lance").to_table()
-    lance.write_dataset(without(rows, field), f"{tmp_path}/{table}.lance", mode="overwrite")
+    rows = without(lance.dataset(f"{tmp_path}/{table}.lance").to_table(), field)
+    mark = pa.array([content_hash(rows)], pa.string())
+    rows = rows.set_column(rows.num_columns - 1, rows.schema.field(rows.num_columns - 1), mark)
+    lance.write_dataset(rows, f"{tmp_path}/{table}.lance", mode="overwrite")
     added = Migration(record, "an optional field", adds=(field,))
     later = TableSpec(table, spec.record, spec.gated, spec.flatten, migrations=(*MIGRATIONS, added))
     monkeypatch.setitem(TABLES, table, later)
+    warehouse.record_gate(GateResult(table=table, round="round-001", gate="any", passed=True, n_rows=1))
     (found,) = warehouse.read(table, "round-001")
     assert found == blanked(row, field)
     warehouse.migrate(table)
     assert warehouse.read(table, "round-001") == [found]
+    assert warehouse.damage_of(table, "round-001") is None
 
 
 def blanked(row: Record, field: str) -> Record:

@@ -61,6 +61,12 @@ def test_an_old_version_stays_readable(warehouse: Warehouse, make) -> None:
         warehouse.read("test_outcomes", "round-001", version=99, allow_ungated=True)
 
 
+def test_an_old_version_stays_readable_when_the_newest_has_no_rows(warehouse: Warehouse, make) -> None:
+    old = warehouse.replace_round("test_outcomes", "round-001", [make.outcome("a")])
+    warehouse.replace_round("test_outcomes", "round-001", [])
+    assert warehouse.read("test_outcomes", "round-001", version=old, allow_ungated=True) == [make.outcome("a")]
+
+
 def test_an_unknown_round_names_those_that_exist(warehouse: Warehouse, make) -> None:
     with pytest.raises(UnknownRoundError, match="there is none"):
         warehouse.read("test_outcomes", "round-001", allow_ungated=True)
@@ -139,8 +145,17 @@ def test_a_uri_root_works_like_a_folder_for_tables(tmp_path: Path, make) -> None
     remote.replace_round("test_outcomes", "round-001", [make.outcome("a")])
     remote.replace_round("test_outcomes", "round-001", [make.outcome("b")])
     assert remote.read("test_outcomes", allow_ungated=True) == [make.outcome("b")]
-    with pytest.raises(ConfigError, match="local root"):
+
+
+def test_checkpoints_of_a_uri_root_lie_in_the_folder_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Warehouse.open("s3://bucket/warehouse")
+    monkeypatch.delenv("FAULTLINE_FILES", raising=False)
+    with pytest.raises(ConfigError, match=r"s3://bucket/warehouse.*set FAULTLINE_FILES"):
         remote.checkpoint_dir("ckpt-1")
+    monkeypatch.setenv("FAULTLINE_FILES", str(tmp_path))
+    assert remote.checkpoint_dir("ckpt-1") == tmp_path / "bucket" / "warehouse" / "checkpoints" / "ckpt-1"
 
 
 ROUNDS = st.sampled_from([BOOTSTRAP, "round-001", "round-002"])

@@ -1,54 +1,16 @@
-"""Promises of the warehouse under killed writers, rival writers and damaged files."""
+"""Promises of the warehouse under rival writers and damaged files."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from schemas import ConcurrentWriteError, CorruptTableError
+from schemas.codec import to_arrow
 from schemas.columns import TABLES
-from schemas.lance_table import LanceTable, equal
-from schemas.locks import exclusive
+from schemas.lance_table import LanceTable, claim_of
+from schemas.snapshot import equal
 from schemas.store import Warehouse
-
-ENDLESS_WRITER = """
-import sys
-from schemas import TaskOutcome
-from schemas.store import Warehouse
-warehouse = Warehouse.open(sys.argv[1])
-def rows(mark):
-    return [TaskOutcome(policy=mark, policy_version="v", task_id=f"t{n}", pattern="none", n_trials=4, n_successes=1,
-                        n_excluded=0, seed=1) for n in range(1500)]
-halves = rows("a"), rows("b")
-while True:
-    for half in halves:
-        warehouse.replace_round("test_outcomes", "round-001", half)
-        print(flush=True)
-"""
-
-
-def test_a_killed_writer_leaves_the_old_round_or_the_new_one_whole(warehouse: Warehouse, make) -> None:
-    warehouse.replace_round("test_outcomes", "round-002", [make.outcome("kept")])
-    for attempt in range(5):
-        writer = subprocess.Popen([sys.executable, "-c", ENDLESS_WRITER, warehouse.root], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        time.sleep(0.007 * attempt)
-        os.kill(writer.pid, signal.SIGKILL)
-        assert writer.wait() == -signal.SIGKILL
-        writer.stdout.close()
-        rows = warehouse.read_arrow("test_outcomes", "round-001", columns=["policy", "task_id"], allow_ungated=True)
-        assert rows.num_rows == 1500
-        assert len(rows.column("policy").unique()) == 1
-        assert warehouse.read("test_outcomes", "round-002", allow_ungated=True) == [make.outcome("kept")]
-    # The dead writer's lock is gone with it.
-    warehouse.replace_round("test_outcomes", "round-001", [make.outcome("after")])
-    assert warehouse.read("test_outcomes", "round-001", allow_ungated=True) == [make.outcome("after")]
 
 
 def test_writers_of_different_rounds_all_succeed_even_at_the_first_write(warehouse: Warehouse, make) -> None:
@@ -73,45 +35,60 @@ def test_writers_of_different_rounds_all_succeed_even_at_the_first_write(warehou
     assert [row.task_id for row in warehouse.read("test_outcomes", allow_ungated=True)] == ["t1", "t2", "t3", "t4"]  # type: ignore[attr-defined]
 
 
-def test_a_second_writer_of_the_same_round_gets_a_typed_error(warehouse: Warehouse, make) -> None:
-    with (
-        exclusive(Path(warehouse.root, ".locks"), "test_outcomes.round-001"),
-        pytest.raises(ConcurrentWriteError, match=r"test_outcomes\.round-001"),
-    ):
-        warehouse.replace_round("test_outcomes", "round-001", [make.outcome("a")])
-    assert warehouse.version("test_outcomes") == 0
-    warehouse.replace_round("test_outcomes", "round-001", [make.outcome("a")])
-
-
-def test_without_a_shared_lock_the_slower_replacement_of_a_round_is_refused(
+@pytest.mark.parametrize("scheme", ["", "file-object-store://"])
+@pytest.mark.parametrize("rows_before", [None, 0, 2])
+@pytest.mark.parametrize(("rival_rows", "own_rows"), [(1, 1), (0, 1), (1, 0), (0, 0)])
+def test_the_slower_replacement_of_a_round_is_refused_whatever_it_held(
     tmp_path: Path,
     make,
     monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    rows_before: int | None,
+    rival_rows: int,
+    own_rows: int,
 ) -> None:
-    remote = Warehouse.open(f"file-object-store://{tmp_path}/far")
-    remote.replace_round("test_outcomes", "round-001", [make.outcome("a")])
-    honest = LanceTable._write
+    warehouse = Warehouse.open(f"{scheme}{tmp_path}/w")
+    warehouse.replace_round("test_outcomes", "round-002", [make.outcome("kept")])
+    if rows_before is not None:
+        warehouse.replace_round("test_outcomes", "round-001", [make.outcome("old")] * rows_before)
+    honest = LanceTable._commit
 
     def overtaken(self: LanceTable, *arguments: object) -> object:
-        monkeypatch.setattr(LanceTable, "_write", honest)
-        remote.replace_round("test_outcomes", "round-001", [make.outcome("rival")])
+        monkeypatch.setattr(LanceTable, "_commit", honest)
+        warehouse.replace_round("test_outcomes", "round-001", [make.outcome("rival")] * rival_rows)
         return honest(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LanceTable, "_write", overtaken)
-    with pytest.raises(ConcurrentWriteError, match=r"test_outcomes\[round-001\]"):
-        remote.replace_round("test_outcomes", "round-001", [make.outcome("late")])
-    assert remote.read("test_outcomes", allow_ungated=True) == [make.outcome("rival")]
+    monkeypatch.setattr(LanceTable, "_commit", overtaken)
+    with pytest.raises(ConcurrentWriteError, match=r"test_outcomes\[round-001\].*another's commit first"):
+        warehouse.replace_round("test_outcomes", "round-001", [make.outcome("late")] * own_rows)
+    assert warehouse.read("test_outcomes", "round-001", allow_ungated=True) == [make.outcome("rival")] * rival_rows
+    assert warehouse.read("test_outcomes", "round-002", allow_ungated=True) == [make.outcome("kept")]
 
 
-def test_a_round_doubled_by_unlocked_first_writers_is_found_when_read(warehouse: Warehouse, make) -> None:
-    from schemas.codec import to_arrow
+def test_a_compaction_in_between_refuses_nobody(warehouse: Warehouse, make, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        warehouse.replace_round("test_outcomes", f"round-00{number}", [make.outcome(f"t{number}")])
+    honest = LanceTable._commit
 
-    table = LanceTable(warehouse.root, TABLES["judge_explanations"])
-    for number in (1, 2):
-        data = to_arrow(table.spec, [make.explanation(number)], "round-001")
-        table.replace("round-001", equal("round", "nobody"), data)
-    with pytest.raises(CorruptTableError, match=r"judge_explanations\[round-001\].*rows of several"):
-        warehouse.read("judge_explanations", "round-001", allow_ungated=True)
+    def overtaken(self: LanceTable, *arguments: object) -> object:
+        monkeypatch.setattr(LanceTable, "_commit", honest)
+        assert self.compact()
+        return honest(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LanceTable, "_commit", overtaken)
+    warehouse.replace_round("test_outcomes", "round-002", [make.outcome("new")])
+    assert [row.task_id for row in warehouse.read("test_outcomes", allow_ungated=True)] == ["t1", "new", "t3"]  # type: ignore[attr-defined]
+
+
+def test_a_round_doubled_by_a_writer_that_is_not_ours_is_found_when_read(warehouse: Warehouse, make) -> None:
+    for name in ("judge_explanations", "sft_metrics"):
+        table = LanceTable(warehouse.root, TABLES[name])
+        for number in (1, 2):
+            row = make.explanation(number) if name == "judge_explanations" else make.step(number)
+            data = to_arrow(table.spec, [row], "round-001")
+            table.replace("round-001", equal("round", "nobody"), data, claim=claim_of(str(number)))
+        with pytest.raises(CorruptTableError, match=rf"{name}\[round-001\].*of (2 writes|several)"):
+            warehouse.read(name, "round-001", allow_ungated=True)
 
 
 def damaged(warehouse: Warehouse, pattern: str, keep: float) -> Path:
