@@ -5,24 +5,33 @@ round in every other run too.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import polars as pl
 
+from assets.pages import write_gate_page
+from assets.plans import planned_counts
 from assets.profile import Profile
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, up_to
 from assets.stage import table_of
 from env_sim import load_domain
+from env_sim.monitor import monitor
 from env_sim.reward import total_reward
+from env_sim.soundness import check_soundness
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import replay
 from quality.gate import GateContext
 from quality.gates import gates_for, tables_with_gates
 from quality.suites import GATE as EXPECTATIONS
-from schemas import BOOTSTRAP, DatabaseRow, GateResult, Record, RewardParts, Task, UnknownRoundError
-from schemas.store import Warehouse
+from schemas import BOOTSTRAP, DatabaseRow, FailureCluster, GateResult, Record, RewardParts, Task, UnknownRoundError
+
+if TYPE_CHECKING:
+    from schemas.store import Warehouse
 
 GATES = "gates"
 """Name of the check that wraps a table's own rules. One for all of them: Dagster stores an event in 0.05 s, and five
@@ -40,7 +49,7 @@ def gate_names(table: str) -> tuple[str, ...]:
     return (*(gate.name for gate in gates_for(table)), EXPECTATIONS)
 
 
-def verdicts(warehouse: Warehouse, profile: Profile, table: str, round: str) -> list[GateResult]:
+def verdicts(warehouse: "Warehouse", profile: Profile, table: str, round: str) -> list[GateResult]:
     """Run all gates of a table on one round and store what they say."""
     from quality.suites import flat_columns, run_suite
 
@@ -54,8 +63,9 @@ def verdicts(warehouse: Warehouse, profile: Profile, table: str, round: str) -> 
     return results
 
 
-def gate_context(warehouse: Warehouse, profile: Profile, round: str) -> GateContext:
-    """What gates may need beside the rows under test."""
+def gate_context(warehouse: "Warehouse", profile: Profile, round: str) -> GateContext:
+    """What gates may need beside the rows under test; read ungated, as no gate may wait for a neighbour's."""
+    domain = load_domain(profile.domain)
 
     @cache
     def read(table: str, key: str | None) -> Sequence[Record]:
@@ -64,28 +74,52 @@ def gate_context(warehouse: Warehouse, profile: Profile, round: str) -> GateCont
         except UnknownRoundError:
             return ()
 
+    def frame(table: str, key: str, columns: Sequence[str]) -> pl.DataFrame:
+        try:
+            return pl.DataFrame(pl.from_arrow(warehouse.read_arrow(table, key, allow_ungated=True, columns=columns)))
+        except UnknownRoundError:
+            return pl.DataFrame()
+
     @cache
     def databases() -> dict[str, DatabaseRow]:
         tables = ("train_databases", "validation_databases", "test_databases")
         rows = [row for table in tables for row in read(table, None) if isinstance(row, DatabaseRow)]
         return {row.database_id: row for row in rows}
 
-    def replayed(task: Task) -> str:
-        return replay(profile.domain, databases(), task).reason
-
     def rescore(parts: RewardParts) -> float:
         return total_reward(profile.reward, parts.success, parts.action_checks, parts.length_tokens, parts.repeats)
+
+    def problems(task: Task) -> list[str]:
+        found = check_soundness(profile.domain, databases(), task)
+        return [f"{finding.rule}: {finding.evidence}" for finding in found if finding.severity == "broken"]
+
+    def planned(table: str) -> Mapping[str, int]:
+        clusters = [row for row in read("failure_clusters", round) if isinstance(row, FailureCluster)]
+        return planned_counts(profile, table, clusters)
 
     return GateContext(
         round=round,
         read=read,
+        frame=frame,
         rounds=up_to(round),
-        known_entity_ids=load_domain(profile.domain).published_entity_ids(),
+        known_entity_ids=domain.published_entity_ids(),
         patterns=frozenset(pattern.name for pattern in load_task_kit(profile.domain).patterns),
-        replay=replayed,
+        replay=lambda task: replay(profile.domain, databases(), task).reason,
         rescore=rescore,
+        problems=problems,
+        monitor=lambda row: monitor(row.messages, domain.rules, row.trajectory_id),
+        planned=planned,
+        max_tokens=_max_tokens(profile),
         limits=profile.limits.model_copy(update={"ks": profile.ks}),
     )
+
+
+def _max_tokens(profile: Profile) -> dict[str, int]:
+    """Context of whoever plays a table's episodes; programs have none, so that any token is one too many."""
+    by_trainer = {"rl_rollouts": profile.grpo.max_context_tokens}
+    played = ("validation_rollouts", "baseline_test_rollouts", "test_rollouts")
+    by_program = ("sft_trajectories", "source_trajectories")
+    return by_trainer | dict.fromkeys(played, profile.sampling.max_context_tokens) | dict.fromkeys(by_program, 0)
 
 
 def _check(table: str, partitioned: bool) -> dg.AssetChecksDefinition:
@@ -103,6 +137,7 @@ def _check(table: str, partitioned: bool) -> dg.AssetChecksDefinition:
         ]
 
     @dg.multi_asset_check(name=f"{table}_checks", specs=specs)
+    @retried
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> Iterator[dg.AssetCheckResult]:
@@ -110,21 +145,22 @@ def _check(table: str, partitioned: bool) -> dg.AssetChecksDefinition:
         round = context.partition_key if partitioned else BOOTSTRAP
         results = verdicts(store, profile.load(store.root), table, round)
         for result in results:
-            if not result.passed:
-                context.log.error(result.message)
-        yield _shown(table, GATES, [result for result in results if result.gate != EXPECTATIONS])
-        yield _shown(table, EXPECTATIONS, [result for result in results if result.gate == EXPECTATIONS])
+            if result.message:
+                (context.log.warning if result.passed else context.log.error)(result.message)
+        page = {"page": dg.MetadataValue.url(write_gate_page(store, round).as_uri())}
+        yield _shown(table, GATES, [result for result in results if result.gate != EXPECTATIONS], page)
+        yield _shown(table, EXPECTATIONS, [result for result in results if result.gate == EXPECTATIONS], page)
 
     return check
 
 
-def _shown(table: str, check: str, results: Sequence[GateResult]) -> dg.AssetCheckResult:
+def _shown(table: str, check: str, results: Sequence[GateResult], page: Mapping[str, Any]) -> dg.AssetCheckResult:
     """Verdicts as one check: each has its line, so that a person sees which gate said no, and to which rows."""
     header = ("gate", "verdict", "rows", "measured", "offending ids")
     lines = [
         (
             result.gate,
-            "passed" if result.passed else "FAILED",
+            "FAILED" if not result.passed else "look" if result.message else "passed",
             result.n_rows,
             ", ".join(f"{name} {value:.4g}" for name, value in result.numbers.items()),
             ", ".join(result.bad_ids[:SHOWN_IDS]),
@@ -132,13 +168,15 @@ def _shown(table: str, check: str, results: Sequence[GateResult]) -> dg.AssetChe
         for result in results
     ]
     failed = [result.message for result in results if not result.passed]
+    told = [result.message for result in results if result.passed and result.message]
     return dg.AssetCheckResult(
         asset_key=table,
         check_name=check,
-        passed=not failed,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(failed) or None,
-        metadata={"rows": results[0].n_rows, "verdicts": table_of(header, lines)},
+        passed=not failed and not told,
+        # A warning turns yellow and blocks nothing.
+        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        description="\n".join([*failed, *told]) or None,
+        metadata={"rows": results[0].n_rows, "verdicts": table_of(header, lines), **page},
     )
 
 

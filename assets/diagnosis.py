@@ -5,6 +5,7 @@ from itertools import islice
 import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS
 from assets.stage import Stage, picture, progress, table_of
 from quality.clusters import cluster_explanations, map_2d
@@ -16,6 +17,7 @@ GROUP = "discovery"
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["validation_rollouts", "validation_tasks"])
+@retried
 def judge_explanations(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -37,6 +39,7 @@ def judge_explanations(
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["judge_explanations"])
+@retried
 def failure_clusters(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:

@@ -4,7 +4,9 @@ from itertools import islice
 
 import dagster as dg
 
+from assets.plans import injection_plan
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, UP_TO
 from assets.stage import Stage, picture, progress, table_of
 from env_sim.pool import (
@@ -12,12 +14,10 @@ from env_sim.pool import (
     build_pool,
     inject_tasks,
     pattern_table,
-    plan_patterns,
     rejection_table,
     rescored,
     useful_sources,
 )
-from env_sim.task_kits import load_task_kit
 from env_sim.tasks import explore, replay
 from quality.plots import pool_plot
 from schemas import FailureCluster, Task, Trajectory, Verdict
@@ -27,13 +27,11 @@ Context = dg.AssetExecutionContext
 
 
 def _plan(stage: Stage) -> PatternPlan:
-    """What this round injects: a function of its clusters and the profile, so it is computed where it is needed."""
-    kit, profile = load_task_kit(stage.profile.domain), stage.profile
-    clusters = stage.read(FailureCluster, "failure_clusters")
-    return plan_patterns(profile.targeting, clusters, kit.pattern_names(), kit.patterns[0].name, profile.injection)
+    return injection_plan(stage.profile, stage.read(FailureCluster, "failure_clusters"))
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["failure_clusters", "train_databases"])
+@retried
 def source_trajectories(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -55,6 +53,7 @@ def source_trajectories(
     partitions_def=ROUNDS,
     deps=["source_trajectories", "failure_clusters", "train_databases"],
 )
+@retried
 def injected_tasks(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """User tasks with a failure pattern written into their wording, as many per pattern as its clusters are large."""
     stage = Stage(context, warehouse, profile)
@@ -71,6 +70,7 @@ def injected_tasks(context: Context, warehouse: WarehouseResource, profile: Prof
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["injected_tasks", "train_databases"])
+@retried
 def executable_tasks(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """Each injected task with its verdict: does the reference replay and reach what is asked? Rejections are kept."""
     stage = Stage(context, warehouse, profile)
@@ -90,6 +90,7 @@ def executable_tasks(context: Context, warehouse: WarehouseResource, profile: Pr
     partitions_def=ROUNDS,
     deps=[dg.AssetDep("executable_tasks", partition_mapping=UP_TO), "failure_clusters"],
 )
+@retried
 def task_pool(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """All accepted tasks of the rounds so far, each once, weighted by the mixing policy."""
     stage = Stage(context, warehouse, profile)

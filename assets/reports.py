@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import chain, pairwise
-from pathlib import Path
 
 import dagster as dg
 
+from assets.pages import report_path, write_gate_page, write_page
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS, UP_TO
 from assets.stage import Stage, picture, table_of
 from quality.pass_hat_k import PairedDifference, paired_difference, policy_order, report, table_text
@@ -48,6 +49,7 @@ def _all_outcomes(stage: Stage) -> list[TaskOutcome]:
     partitions_def=ROUNDS,
     deps=["baseline_test_outcomes", dg.AssetDep("test_outcomes", partition_mapping=UP_TO)],
 )
+@retried
 def pass_hat_k_report(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -72,21 +74,17 @@ def pass_hat_k_report(
     partitions_def=ROUNDS,
     deps=["pass_hat_k_report", "validation_rollouts", "failure_clusters", "task_pool", "rl_metrics"],
 )
+@retried
 def round_report(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
     """One HTML page: Pass^k, training curves, cluster map, pool, and episodes to read."""
     stage = Stage(context, warehouse, profile)
     page = round_report_html(_report_rows(stage))
-    path = report_path(stage.warehouse.root, stage.round)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return stage.tell("round_report", 1, {"page": dg.MetadataValue.url(path.as_uri()), "bytes": len(page)})
-
-
-def report_path(root: str, round: str) -> Path:
-    """Where a round's page lies."""
-    return Path(root) / "reports" / f"{round}.html"
+    path = write_page(report_path(stage.warehouse.root, stage.round), page)
+    gates = write_gate_page(stage.warehouse, stage.round)
+    told = {"page": dg.MetadataValue.url(path.as_uri()), "gates": dg.MetadataValue.url(gates.as_uri())}
+    return stage.tell("round_report", 1, {**told, "bytes": len(page)})
 
 
 def _report_rows(stage: Stage) -> RoundReport:

@@ -14,10 +14,10 @@ import dagster as dg
 
 from assets.profile import Profile, load_profile, pin_profile, stored_profile
 from schemas import ConfigError
-from schemas.store import Warehouse
 
 if TYPE_CHECKING:
     from env_sim.reward import RewardConfig
+    from schemas.store import Warehouse
     from trainer.embedded import EmbeddedTrainer
 
 DEFAULT_ROOT = "warehouse"
@@ -30,8 +30,10 @@ class WarehouseResource(dg.ConfigurableResource):
     root: str = ""
     """Folder; empty takes FAULTLINE_WAREHOUSE, else `warehouse` in the working directory."""
 
-    def open(self) -> Warehouse:
+    def open(self) -> "Warehouse":
         """The warehouse."""
+        from schemas.store import Warehouse
+
         return Warehouse.open(self.root or os.environ.get("FAULTLINE_WAREHOUSE", "") or DEFAULT_ROOT)
 
 
@@ -84,7 +86,9 @@ class TrainerResource(dg.ConfigurableResource):
     backend: Literal["embedded"] = "embedded"
     """The embedded trainer works on this machine's CPU."""
 
-    def build(self, profile: Profile, warehouse: Warehouse, reward: "RewardConfig | None" = None) -> "EmbeddedTrainer":
+    def build(
+        self, profile: Profile, warehouse: "Warehouse", reward: "RewardConfig | None" = None
+    ) -> "EmbeddedTrainer":
         """The trainer under a profile, its checkpoints under the warehouse's root."""
         from trainer.embedded import EmbeddedTrainer
 

@@ -1,16 +1,20 @@
-"""Playing: the policies on validation and test tasks, and what came of each task's trials."""
+"""Playing: the policies on validation and test tasks, what rules they broke, and what came of each task's trials."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUNDS
 from assets.stage import Stage, picture, table_of
+from env_sim import load_domain
+from env_sim.monitor import violations
 from quality import pass_hat_k
+from quality.conduct_gates import breach_shares
 from quality.plots import pattern_plot, success_by_pattern
-from schemas import BOOTSTRAP, Checkpoint, Task, Trajectory
+from schemas import BOOTSTRAP, Checkpoint, Task, Trajectory, Violation
 
 Context = dg.AssetExecutionContext
 
@@ -36,6 +40,29 @@ def _played(rows: Sequence[Trajectory]) -> dict[str, Any]:
     }
 
 
+def specs(split: str, group: str, deps: Sequence[str], description: str) -> list[dg.AssetSpec]:
+    """The two tables of one playing: episodes, and the breaches of the rulebook in them."""
+    breaches = "Breaches of the rulebook in these episodes, each with its turn, as the monitor reads them."
+    said = {f"{split}_violations": breaches, f"{split}_rollouts": description}
+    return [dg.AssetSpec(k, group_name=group, deps=deps, kinds={"lance"}, description=v) for k, v in said.items()]
+
+
+def written(
+    stage: Stage, split: str, rows: Sequence[Trajectory], told: dict[str, Any], policy_version: str
+) -> Iterator[dg.MaterializeResult]:
+    """Write episodes and their violations; these first, so that no episodes are stored without them."""
+    found = violations(rows, load_domain(stage.profile.domain).rules)
+    yield stage.write(f"{split}_violations", found, _conduct(found, len(rows)), policy_version=policy_version)
+    yield stage.write(f"{split}_rollouts", rows, told, policy_version=policy_version)
+
+
+def _conduct(found: Sequence[Violation], n_episodes: int) -> dict[str, Any]:
+    shares = breach_shares(found, n_episodes)
+    lines = [(rule, share, sum(row.rule == rule for row in found)) for rule, share in shares.items()]
+    broken = len({row.trajectory_id for row in found}) / max(1, n_episodes)
+    return {"breach_share": broken, "by_rule": table_of(("rule", "share of episodes", "violations"), lines)}
+
+
 def _outcomes(stage: Stage, table: str, rollouts: str, split: str) -> dg.MaterializeResult:
     tasks = stage.read(Task, f"{split}_tasks", BOOTSTRAP)
     rows = pass_hat_k.outcomes(stage.read(Trajectory, rollouts), tasks, stage.profile.seed)
@@ -50,23 +77,28 @@ def _outcomes(stage: Stage, table: str, rollouts: str, split: str) -> dg.Materia
     return stage.write(table, rows, told)
 
 
-@dg.asset(
-    group_name="evaluation", kinds={"lance"}, deps=["test_tasks", "test_databases", "base_checkpoint", "sft_checkpoint"]
+@dg.multi_asset(
+    specs=specs(
+        "baseline_test",
+        "evaluation",
+        ["test_tasks", "test_databases", "base_checkpoint", "sft_checkpoint"],
+        "The untrained and the imitating policy on the test tasks: what every round is compared with.",
+    ),
 )
-def baseline_test_rollouts(
+@retried
+def baseline_test_playing(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource, trainer: TrainerResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The untrained and the imitating policy on the test tasks: what every round is compared with."""
     stage = Stage(context, warehouse, profile)
     checkpoints = [stage.read(Checkpoint, f"{kind}_checkpoint")[0] for kind in ("base", "sft")]
     played = [_play(stage, trainer, checkpoint, "test", stage.profile.trials.test) for checkpoint in checkpoints]
     told = _played(played[1]) | {"base_success_share": _played(played[0])["success_share"]}
-    return stage.write(
-        "baseline_test_rollouts", [*played[0], *played[1]], told, policy_version=checkpoints[1].checkpoint_id
-    )
+    yield from written(stage, "baseline_test", [*played[0], *played[1]], told, checkpoints[1].checkpoint_id)
 
 
 @dg.asset(group_name="evaluation", kinds={"lance"}, deps=["baseline_test_rollouts", "test_tasks"])
+@retried
 def baseline_test_outcomes(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -75,25 +107,30 @@ def baseline_test_outcomes(
     return _outcomes(stage, "baseline_test_outcomes", "baseline_test_rollouts", "test")
 
 
-@dg.asset(
-    group_name="discovery",
-    kinds={"lance"},
+@dg.multi_asset(
+    specs=specs(
+        "validation",
+        "discovery",
+        ["round_policy", "validation_tasks", "validation_databases"],
+        "The policy under test on the validation tasks, several trials each: where this round's failures come from.",
+    ),
     partitions_def=ROUNDS,
-    deps=["round_policy", "validation_tasks", "validation_databases"],
 )
-def validation_rollouts(
+@retried
+def validation_playing(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource, trainer: TrainerResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The policy under test on the validation tasks, several trials each: where this round's failures come from."""
     stage = Stage(context, warehouse, profile)
     policy = stage.read(Checkpoint, "round_policy")[0]
     rows = _play(stage, trainer, policy, "validation", stage.profile.trials.validation)
-    return stage.write("validation_rollouts", rows, _played(rows), policy_version=policy.checkpoint_id)
+    yield from written(stage, "validation", rows, _played(rows), policy.checkpoint_id)
 
 
 @dg.asset(
     group_name="discovery", kinds={"lance"}, partitions_def=ROUNDS, deps=["validation_rollouts", "validation_tasks"]
 )
+@retried
 def validation_outcomes(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -102,23 +139,28 @@ def validation_outcomes(
     return _outcomes(stage, "validation_outcomes", "validation_rollouts", "validation")
 
 
-@dg.asset(
-    group_name="evaluation",
-    kinds={"lance"},
+@dg.multi_asset(
+    specs=specs(
+        "test",
+        "evaluation",
+        ["rl_checkpoint", "test_tasks", "test_databases"],
+        "This round's RL policy on the test tasks, with the sampling seeds of the baseline.",
+    ),
     partitions_def=ROUNDS,
-    deps=["rl_checkpoint", "test_tasks", "test_databases"],
 )
-def test_rollouts(
+@retried
+def test_playing(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource, trainer: TrainerResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """This round's RL policy on the test tasks, with the sampling seeds of the baseline."""
     stage = Stage(context, warehouse, profile)
     policy = stage.read(Checkpoint, "rl_checkpoint")[0]
     rows = _play(stage, trainer, policy, "test", stage.profile.trials.test)
-    return stage.write("test_rollouts", rows, _played(rows), policy_version=policy.checkpoint_id)
+    yield from written(stage, "test", rows, _played(rows), policy.checkpoint_id)
 
 
 @dg.asset(group_name="evaluation", kinds={"lance"}, partitions_def=ROUNDS, deps=["test_rollouts", "test_tasks"])
+@retried
 def test_outcomes(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """Successes and trials of each test task by this round's RL policy."""
     stage = Stage(context, warehouse, profile)

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.checks import verdicts
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
+from assets.retries import retried
 from assets.rounds import ROUND_KEYS, ROUNDS
-from assets.stage import Stage, picture, progress
+from assets.stage import Stage, picture, progress, written
 from env_sim import load_domain
 from env_sim.reward import Scorer
 from env_sim.tasks import demonstrate
-from schemas import BOOTSTRAP, Checkpoint, Task, Trajectory
+from schemas import BOOTSTRAP, Checkpoint, GateError, Task, Trajectory
 
 GROUP = "imitation"
 
@@ -26,6 +28,7 @@ round_policy = dg.AssetSpec(
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, deps=["sft_tasks", "train_databases"])
+@retried
 def sft_trajectories(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
@@ -40,6 +43,7 @@ def sft_trajectories(
 
 
 @dg.asset(group_name=GROUP, kinds={"lance", "pytorch"}, deps=["sft_trajectories"])
+@retried
 def base_checkpoint(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,
@@ -72,6 +76,7 @@ def base_checkpoint(
         ),
     ],
 )
+@retried
 def sft_training(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,
@@ -94,13 +99,21 @@ def sft_training(
 
 
 def announce(stage: Stage, round: str, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint up for test in a round: the one arrow that the graph can't hold."""
+    """Put a checkpoint up for test in a round: the one arrow that the graph can't hold.
+
+    Raises:
+        GateError: When a gate refuses it.
+    """
     version = stage.warehouse.replace_round("round_policy", round, [checkpoint])
+    # No check can follow the row of another partition, so its gates run here; a reader asks for their verdicts.
+    found = verdicts(stage.warehouse, stage.profile, "round_policy", round)
+    if failed := [result.message for result in found if not result.passed]:
+        raise GateError("\n".join(failed))
     told = {
-        "policy_version": checkpoint.checkpoint_id,
+        **written("round_policy", version, checkpoint.checkpoint_id),
+        "dagster/partition_row_count": 1,
         "parent_checkpoint_id": str(checkpoint.parent_checkpoint_id),
         "policy": checkpoint.policy,
-        "table_version": version,
         "made_in": stage.round if stage.round != BOOTSTRAP else "sft_training",
     }
     stage.context.log_event(dg.AssetMaterialization("round_policy", partition=round, metadata=told))

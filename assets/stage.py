@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from tqdm import tqdm
 
+from assets.column_metadata import table_metadata
 from assets.profile import Profile
 from assets.resources import ProfileResource, WarehouseResource
 from assets.rounds import up_to
@@ -97,17 +98,14 @@ class Stage:
             policy_version: Checkpoint that acted or was trained.
         """
         version = self.warehouse.replace_round(table, self.round, rows)
-        versions: dict[str, Any] = {"table_version": version, "schema_version": table_spec(table).version}
-        if policy_version:
-            versions["policy_version"] = policy_version
-        return self.tell(table, len(rows), {**versions, **(told or {})})
+        return self.tell(table, len(rows), {**written(table, version, policy_version), **(told or {})})
 
     def tell(self, asset: str, n_rows: int, told: Told) -> dg.MaterializeResult:
         """Report an asset whose rows, or file, are written."""
         duration_s = time.perf_counter() - self._started
         logger.info("%s[%s]: %d rows in %.1f s", asset, self.round, n_rows, duration_s)
         metadata: dict[str, Any] = {
-            "dagster/row_count": n_rows,
+            self._counted: n_rows,
             "versions_read": dg.MetadataValue.json(dict(sorted(self.versions.items()))),
             "seed": self.profile.seed,
             "profile": self.profile.name,
@@ -115,6 +113,18 @@ class Stage:
             **told,
         }
         return dg.MaterializeResult(asset_key=asset, metadata=metadata)
+
+    @property
+    def _counted(self) -> str:
+        """Rows of one partition are not those of the table."""
+        return "dagster/partition_row_count" if self.context.has_partition_key else "dagster/row_count"
+
+
+def written(table: str, version: int, policy_version: str | None = None) -> dict[str, Any]:
+    """What every writing of a table tells: versions and columns."""
+    versions = {"table_version": version, "schema_version": table_spec(table).version}
+    policy = {"policy_version": policy_version} if policy_version else {}
+    return {**versions, **policy, **table_metadata(table)}
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """Worlds and tasks that exist before the loop: databases per split, evaluation tasks, tasks to imitate."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
+from assets.retries import retried
 from assets.stage import Stage, counted, progress, table_of
 from env_sim import load_domain
 from env_sim.pool import distinct_tasks, pattern_table
@@ -22,6 +24,7 @@ def _databases(split: Split) -> dg.AssetsDefinition:
         kinds={"lance"},
         description=f"Generated {split} databases: what makes them again, their ids and a hash. Splits share nothing.",
     )
+    @retried
     def databases(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> dg.MaterializeResult:
@@ -37,8 +40,13 @@ def _databases(split: Split) -> dg.AssetsDefinition:
     return databases
 
 
-def _tasks(name: str, split: Split, count_key: str, plain_key: str, description: str) -> dg.AssetsDefinition:
-    @dg.asset(name=name, group_name=GROUP, kinds={"lance"}, deps=[f"{split}_databases"], description=description)
+def _tasks(
+    name: str, split: Split, count_key: str, plain_key: str, description: str, apart_from: Sequence[str] = ()
+) -> dg.AssetsDefinition:
+    deps = [f"{split}_databases", *apart_from]
+
+    @dg.asset(name=name, group_name=GROUP, kinds={"lance"}, deps=deps, description=description)
+    @retried
     def tasks(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> dg.MaterializeResult:
@@ -72,5 +80,10 @@ test_tasks = _tasks(
     "test_tasks", "test", "test", "eval_plain_share", "Held-out tasks behind every reported number; never trained on."
 )
 sft_tasks = _tasks(
-    "sft_tasks", "train", "sft", "sft_plain_share", "Tasks whose demonstrations are imitated; mostly easy ones."
+    "sft_tasks",
+    "train",
+    "sft",
+    "sft_plain_share",
+    "Tasks whose demonstrations are imitated; mostly easy ones. Behind the held-out tasks, which they must not repeat.",
+    apart_from=("validation_tasks", "test_tasks"),
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
+from assets.retries import retried
+from assets.rollouts import written
 from assets.rounds import ROUNDS, next_round
 from assets.sft import announce
 from assets.stage import Stage, picture, table_of
@@ -47,10 +49,12 @@ def _spec(name: str, description: str) -> dg.AssetSpec:
     partitions_def=ROUNDS,
     specs=[
         _spec("rl_checkpoint", "The policy after GRPO on this round's pool; under test in the next round."),
+        _spec("rl_violations", "Breaches of the rulebook in the training episodes, each with its turn."),
         _spec("rl_rollouts", "Every training episode with its group, advantage and reward parts."),
         _spec("rl_metrics", "One row per training step: reward, success, KL, entropy, groups dropped."),
     ],
 )
+@retried
 def rl_training(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,
@@ -66,7 +70,7 @@ def rl_training(
     result = learner.rl_checkpoint(start, name, pool, databases, seed, version, earlier, n_earlier)
     new = result.checkpoint.checkpoint_id
     success = sum(row.succeeded for row in result.rollouts) / max(1, len(result.rollouts))
-    yield stage.write("rl_rollouts", result.rollouts, {"success_share": success}, policy_version=new)
+    yield from written(stage, "rl", result.rollouts, {"success_share": success}, new)
     told = {"last_reward": result.metrics[-1].mean_reward, "curves": picture(training_plot(result.metrics), "curves")}
     yield stage.write("rl_metrics", result.metrics, told, policy_version=new)
     told = {
@@ -85,6 +89,7 @@ def rl_training(
     partitions_def=ROUNDS,
     deps=[*_DEPS, "test_tasks", "test_databases"],
 )
+@retried
 def reward_ablation_report(
     context: dg.AssetExecutionContext,
     warehouse: WarehouseResource,

@@ -19,15 +19,16 @@ Knows no domain: what it has to know of one is a `RuleSpec`.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 from pydantic import JsonValue
 
 from env_sim.conduct import UNSPELLABLE, ListedKey, Repeats, listed_action, listed_key, says_yes
 from env_sim.dialogue import value_text
-from schemas import Action, ConductRule, Message, ToolCall, Violation
+from schemas import Action, ConductRule, Message, ToolCall, Trajectory, Violation
 
 _EVIDENCE_CHARS = 160
 _SPOKEN_SIGNS = re.compile(r"\b(?:at|dot)\b|[\W_]+")
@@ -79,6 +80,12 @@ def monitor(messages: Sequence[Message], spec: RuleSpec, trajectory_id: str = ""
     for message in messages:
         watch.see(message)
     return watch.violations
+
+
+def violations(trajectories: Iterable[Trajectory], spec: RuleSpec) -> list[Violation]:
+    """Breaches in stored episodes, each once: the same call twice in one turn is one row."""
+    found = (monitor(row.messages, spec, row.trajectory_id) for row in trajectories)
+    return list(dict.fromkeys(chain.from_iterable(found)))
 
 
 @dataclass(slots=True)

@@ -4,18 +4,18 @@ Apart from `env_sim.domains`, so that a domain can be simulated before anyone ca
 explicitly: add one line to `_KITS` for a new domain.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from random import Random
-from typing import Protocol
+from typing import Literal, Protocol
 
 from env_sim.compact import CompactSpec
 from env_sim.episode import Policy
 from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
-from schemas import ConfigError, Task, Trajectory
+from schemas import Action, ConfigError, Task, Trajectory
 
 _KITS = {"retail": "env_sim.domains.retail.kit"}
 
@@ -35,6 +35,23 @@ class PatternLike(Protocol):
 
 
 @dataclass(frozen=True)
+class Damage:
+    """One way to spoil an episode."""
+
+    pattern: str
+    """What the failure shows."""
+    wrong: Action | None = None
+    """Listed and done in place of the task's first required write."""
+    unasked: str = ""
+    """Topic of the question that is left out."""
+    ending: Literal["done", "transfer", "insist", "repeat"] | None = None
+    """How the agent goes on instead of solving the task: says it is done, hands over, puts the user off, or repeats the
+    last call."""
+    after_writes: int = 0
+    """Writes after which the ending begins."""
+
+
+@dataclass(frozen=True)
 class TaskKit:
     """The task-making side of a domain."""
 
@@ -45,6 +62,8 @@ class TaskKit:
     """(domain, database, database_id, seed, rng) -> a successful exploration."""
     write_task: Callable[..., Task | None]
     """(source, database, database_id, pattern, rng, cluster_id) -> a task."""
+    damages: Callable[[Task, Database, Random], Iterator[Damage]]
+    """(task, database, rng) -> ways to spoil the expert's episode, for planted failures."""
     expert: Callable[[Task, Database], Policy]
     """A program that solves a task in dialogue."""
     soundness: SoundnessKit

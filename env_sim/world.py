@@ -335,3 +335,7 @@ class Domain(Protocol):
     def tool_schemas(self) -> list[dict[str, Any]]:
         """The tools in OpenAI's function format."""
         ...
+
+    def rulebook(self) -> str:
+        """The policy for the agent, in Markdown."""
+        ...

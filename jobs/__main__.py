@@ -1,9 +1,10 @@
-"""The command line: `python -m jobs demo | control | round | ablation | table | ui`.
+"""The command line: `python -m jobs demo | control | round | ablation | waive | table | ui`.
 
 An error of ours is one clear line and exit code 2; what is not ours keeps its traceback.
 """
 
 import argparse
+import getpass
 import logging
 import os
 import sys
@@ -17,9 +18,10 @@ from assets.profile import Profile, load_profile, pin_profile, stored_profile, v
 from assets.resources import DEFAULT_PROFILE, DEFAULT_ROOT
 from assets.rounds import ROUND_KEYS, known_round
 from jobs.stopping import STOPPED
-from schemas import ConfigError, FaultlineError
+from schemas import ConfigError, FaultlineError, GateWaiver
 from schemas.ids import round_key, round_number
 from schemas.store import Warehouse
+from schemas.terminal import existing_warehouse
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -87,6 +89,13 @@ def ablation(options: argparse.Namespace) -> None:
     _say(table_text([row for row in rows if isinstance(row, PassHatK)]))
 
 
+def waive(options: argparse.Namespace) -> None:
+    """A person's decision to read a round although its gates object; the next run goes on behind it."""
+    waiver = GateWaiver(table=options.table, round=options.round, reason=options.reason, by=options.by)
+    existing_warehouse(options.warehouse).waive(waiver)
+    _say(f"{waiver.table}[{waiver.round}]: may be read as it is, says {waiver.by}: {waiver.reason}")
+
+
 def table(options: argparse.Namespace) -> None:
     """Stored tables again."""
     _say("\n\n".join(results_of(root) for root in options.warehouse))
@@ -113,6 +122,12 @@ def results_of(root: str | Path) -> str:
 
 def _round(text: str) -> str:
     return known_round(round_key(int(text)) if text.isdigit() else text)
+
+
+def _words(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected words, got none")
+    return text.strip()
 
 
 def _run_rounds(root: str | Path, profile: Profile, rounds: Sequence[str]) -> None:
@@ -164,6 +179,12 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[common, settings], help=text)
         command.add_argument("number", help="round, as 3 or round-003")
         command.set_defaults(run=run)
+    waive_command = commands.add_parser("waive", parents=[common], help="let a round be read although a gate objects")
+    waive_command.add_argument("table", help="the refused table")
+    waive_command.add_argument("round", help="bootstrap, or as round-003")
+    waive_command.add_argument("--reason", required=True, type=_words, help="why it may be read; stored and logged")
+    waive_command.add_argument("--by", default=getpass.getuser(), type=_words, help="who decides (default: you)")
+    waive_command.set_defaults(run=waive)
     table_command = commands.add_parser("table", help="print stored tables again")
     table_command.add_argument("--warehouse", nargs="+", default=[DEFAULT_ROOT], help="folders")
     table_command.set_defaults(run=table)

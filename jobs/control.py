@@ -9,7 +9,7 @@ from pathlib import Path
 
 from assets.profile import Profile, stored_profile
 from assets.rounds import ROUND_KEYS
-from schemas import BOOTSTRAP, Checkpoint, ConfigError, GateResult, UnknownRoundError
+from schemas import BOOTSTRAP, Checkpoint, ConfigError, GateResult
 from schemas.columns import TABLES
 from schemas.store import Warehouse
 
@@ -38,7 +38,8 @@ def control_profile(root: str | Path) -> Profile:
 
 def copy_bootstrap(source: Warehouse, target: Warehouse) -> None:
     """Copy rows, verdicts and checkpoints from before the loop, what is there already excepted."""
-    places = [(table, BOOTSTRAP) for table in TABLES if table != "gate_results"] + [("round_policy", ROUND_KEYS[0])]
+    tables = [table for table, spec in TABLES.items() if spec.gated]
+    places = [*((table, BOOTSTRAP) for table in tables), ("round_policy", ROUND_KEYS[0])]
     for table, round in places:
         if round not in source.rounds(table) or round in target.rounds(table):
             continue
@@ -48,7 +49,8 @@ def copy_bootstrap(source: Warehouse, target: Warehouse) -> None:
                 _copy_folder(Path(source.root, row.path), Path(target.root, row.path))
         target.replace_round(table, round, rows)
         logger.info("%s[%s]: %d rows copied", table, round, len(rows))
-    _copy_verdicts(source, target)
+    for table, round in places:
+        _copy_verdicts(source, target, table, round)
 
 
 def _copy_folder(source: Path, target: Path) -> None:
@@ -60,13 +62,11 @@ def _copy_folder(source: Path, target: Path) -> None:
     draft.rename(target)
 
 
-def _copy_verdicts(source: Warehouse, target: Warehouse) -> None:
-    try:
-        rows = source.read("gate_results", BOOTSTRAP)
-    except UnknownRoundError:
+def _copy_verdicts(source: Warehouse, target: Warehouse, table: str, round: str) -> None:
+    if round not in source.rounds("gate_results") or round not in target.rounds(table):
         return
-    for row in rows:
-        if isinstance(row, GateResult) and BOOTSTRAP in target.rounds(row.table):
+    for row in source.read("gate_results", round):
+        if isinstance(row, GateResult) and row.table == table:
             target.record_gate(row)
 
 

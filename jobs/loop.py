@@ -4,10 +4,10 @@ import dagster as dg
 
 BOOTSTRAP_GROUPS = ("bootstrap", "imitation")
 ROUND_GROUPS = ("discovery", "injection", "training", "evaluation")
-BASELINE = ("baseline_test_rollouts", "baseline_test_outcomes")
+BASELINE = ("baseline_test_rollouts", "baseline_test_violations", "baseline_test_outcomes")
 """Evaluated once, before the loop."""
 ABLATION = "reward_ablation_report"
-EVALUATION = ("test_rollouts", "test_outcomes", "pass_hat_k_report", "round_report")
+EVALUATION = ("test_rollouts", "test_violations", "test_outcomes", "pass_hat_k_report", "round_report")
 
 _baseline = dg.AssetSelection.assets(*BASELINE)
 _ablation = dg.AssetSelection.assets(ABLATION)

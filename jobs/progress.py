@@ -1,18 +1,17 @@
 """What of a job is done: decided by the rows and verdicts in the warehouse, never by the memory of a process.
 
-An asset is finished when its round is written and every gate has passed on just these rows. Rows that a killed
-process wrote but could not check are checked here instead of being made again.
+An asset is finished when its round is written and every gate has passed on just these rows, or a person has waived
+them. Rows that a killed process wrote but could not check are checked here instead of being made again.
 """
 
 import logging
 
 import dagster as dg
 
-from assets.checks import UNCHECKED, gate_names, verdicts
+from assets.checks import gate_names, verdicts
+from assets.pages import report_path
 from assets.profile import Profile
-from assets.reports import report_path
 from assets.rounds import ROUND_KEYS, next_round
-from quality.gates import tables_with_gates
 from schemas import BOOTSTRAP, UngatedRoundError, UnknownRoundError
 from schemas.store import Warehouse
 
@@ -26,20 +25,31 @@ def is_finished(warehouse: Warehouse, profile: Profile, asset: str, round: str) 
     """Whether an asset's round is written, announced and has passed its gates; missing verdicts are made up for."""
     if asset in FILES:
         return report_path(warehouse.root, round).exists()
-    if round not in warehouse.rounds(asset) or not _announced(warehouse, asset, round):
+    if not _checked(warehouse, profile, asset, round):
         return False
-    if asset not in tables_with_gates() or asset in UNCHECKED:
+    following = {"sft_checkpoint": ROUND_KEYS[0], "rl_checkpoint": round != BOOTSTRAP and next_round(round)}.get(asset)
+    return not following or _checked(warehouse, profile, "round_policy", following)
+
+
+def _checked(warehouse: Warehouse, profile: Profile, table: str, round: str) -> bool:
+    """Whether a round is written and either has passed its gates or a person has waived them."""
+    if round not in warehouse.rounds(table):
+        return False
+    if warehouse.waiver(table, round) is not None:
         return True
-    said = _verdicts(warehouse, asset, round)
-    if said is None or set(gate_names(asset)) - said.keys():
-        logger.info("%s[%s]: rows are there, checking them", asset, round)
-        said = {result.gate: result.passed for result in verdicts(warehouse, profile, asset, round)}
+    said = _verdicts(warehouse, table, round)
+    if said is None or set(gate_names(table)) - said.keys():
+        logger.info("%s[%s]: rows are there, checking them", table, round)
+        said = {result.gate: result.passed for result in verdicts(warehouse, profile, table, round)}
     return all(said.values())
 
 
-def _announced(warehouse: Warehouse, asset: str, round: str) -> bool:
-    following = {"sft_checkpoint": ROUND_KEYS[0], "rl_checkpoint": round != BOOTSTRAP and next_round(round)}.get(asset)
-    return not following or following in warehouse.rounds("round_policy")
+def is_passed(warehouse: Warehouse, table: str, round: str) -> bool:
+    """Whether every gate of a table has said yes to its round, or a person has waived them; nothing is made up for."""
+    if round in warehouse.rounds(table) and warehouse.waiver(table, round) is not None:
+        return True
+    said = _verdicts(warehouse, table, round) or {}
+    return set(gate_names(table)) <= said.keys() and all(said.values())
 
 
 def _verdicts(warehouse: Warehouse, table: str, round: str) -> dict[str, bool] | None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from assets.pages import gate_page_path, report_path
 from assets.profile import stored_profile
-from assets.reports import differences, report_path
+from assets.reports import differences
 from quality.pass_hat_k import PairedDifference, table_text
 from schemas import BOOTSTRAP, PassHatK, TaskOutcome, UnknownRoundError, WarehouseError
 from schemas.store import Warehouse
@@ -56,6 +57,7 @@ def _places(root: str | Path, rounds: Sequence[str]) -> list[str]:
     return [
         f"warehouse  {folder}",
         f"report     {report_path(str(folder), rounds[-1])}",
+        f"gates      {gate_page_path(str(folder), rounds[-1])}",
         f"look       python -m jobs ui --warehouse {root}",
         f'ask        python -m schemas.query --root {root} "select pattern, count(*) from task_pool group by 1"',
     ]

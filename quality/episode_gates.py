@@ -2,13 +2,16 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from quality.gate import Finding, GateContext, needed, rows_of
+from quality.gate import Check, Finding, GateContext, documented, needed, rows_of
+from quality.world_gates import stored_databases
 from schemas import Blame, Explanation, FailureCluster, PoolTask, Record, RlRollout, StopReason, Task, Trajectory
 
 TOTAL_TOLERANCE = 1e-4
 """Reward units; room for totals stored as 32-bit floats."""
+CENTRE_TOLERANCE = 1e-3
+"""Of a group's mean advantage; room for 32-bit floats."""
 _GOOD_ENDS = frozenset({StopReason.USER_DONE, StopReason.TRANSFER})
 
 
@@ -91,7 +94,8 @@ def groups_whole(rows: Sequence[Record], context: GateContext) -> Finding:
     return Finding(bad, numbers={"n_groups": len(groups), "group_size": len(rows) / max(1, len(groups))})
 
 
-def tasks_known(table: str) -> Callable[[Sequence[Record], GateContext], Finding]:
+@documented
+def tasks_known(table: str) -> Check:
     """A gate: every trajectory plays a task of this table, of the same round or of the bootstrap."""
 
     def check(rows: Sequence[Record], context: GateContext) -> Finding:
@@ -113,7 +117,40 @@ def _task_ids(context: GateContext, table: str) -> set[str]:
     return {task.task_id for task in rows_of(tasks, Task)}
 
 
-def trials_complete(table: str) -> Callable[[Sequence[Record], GateContext], Finding]:
+@documented
+def databases_known(split: str) -> Check:
+    """A gate: every episode ran on a declared database of this split."""
+
+    def check(rows: Sequence[Record], context: GateContext) -> Finding:
+        splits = {key: row.split for key, row in stored_databases(context).items()}
+        return Finding(
+            {
+                row.trajectory_id: f"ran on {row.database_id!r}, which is {splits.get(row.database_id, 'not declared')}"
+                for row in rows_of(rows, Trajectory)
+                if splits.get(row.database_id) != split
+            }
+        )
+
+    return check
+
+
+def advantages_centred(rows: Sequence[Record], context: GateContext) -> Finding:
+    """The advantages of a group add up to nothing: they were normalised together and none was lost since."""
+    groups: dict[tuple[int, str], list[RlRollout]] = defaultdict(list)
+    for row in rows_of(rows, RlRollout):
+        groups[row.train_step, row.group_id].append(row)
+    means = {key: sum(row.advantage for row in group) / len(group) for key, group in groups.items()}
+    bad = {
+        row.trajectory_id: f"the advantages of group {key[1]} of step {key[0]} have the mean {means[key]:.3f}"
+        for key, group in groups.items()
+        for row in group
+        if abs(means[key]) > CENTRE_TOLERANCE
+    }
+    return Finding(bad)
+
+
+@documented
+def trials_complete(table: str) -> Check:
     """A gate: each policy has played every task of this table equally often, trials 0..n-1."""
 
     def check(rows: Sequence[Record], context: GateContext) -> Finding:

@@ -5,9 +5,9 @@ at the pattern that a task was written with: the name it gives is its own readin
 the same Protocol.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas import Action, Blame, Explanation, Goal, Message, StopReason, Task, Trajectory, UserFault
 from schemas.ids import content_id
@@ -15,11 +15,18 @@ from schemas.ids import content_id
 MADE_BY = "diff-judge/1"
 
 
+class Failure(NamedTuple):
+    """A failed trajectory with its task."""
+
+    task: Task
+    trajectory: Trajectory
+
+
 class Judge(Protocol):
     """Explains failures."""
 
-    def explain(self, task: Task, trajectory: Trajectory) -> Explanation:
-        """Say what went wrong in a failed trajectory of the task."""
+    def explain_all(self, failures: Sequence[Failure], told: Callable[[int], None] = ...) -> list[Explanation]:
+        """What went wrong in each, in their order; `told` hears of the number done."""
         ...
 
 
@@ -34,6 +41,16 @@ class _Finding:
 
 class DiffJudge:
     """Diagnosis from the difference between the writes done and the writes required."""
+
+    def explain_all(
+        self, failures: Sequence[Failure], told: Callable[[int], None] = lambda n_done: None
+    ) -> list[Explanation]:
+        """What went wrong in each, in their order; `told` hears of the number done."""
+        found = []
+        for failure in failures:
+            found.append(self.explain(*failure))
+            told(len(found))
+        return found
 
     def explain(self, task: Task, trajectory: Trajectory) -> Explanation:
         """Say what went wrong in a failed trajectory of the task."""

@@ -6,7 +6,7 @@ escape is a type error. No script, no external resource: the page opens offline 
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NewType
 
 Html = NewType("Html", str)
@@ -52,6 +52,18 @@ overflow-wrap:anywhere;white-space:pre-wrap}
 .bubble.system{background:#fffbe6;max-width:100%}
 .bubble.refused{border-color:var(--bad)}
 .bubble.cited{box-shadow:0 0 0 2px var(--bad)}
+.remark{background:#fffbe6;border-left:3px solid #c9971c;padding:8px 12px;margin:12px 0}
+.verdict,.remark{overflow-wrap:anywhere}
+.tile.bad b{color:var(--bad)}
+.tile.good b{color:var(--good)}
+.gate{margin:6px 0;padding:5px 12px;background:#fff}
+.numbers{width:auto;font-size:13.5px;margin:8px 0}
+.numbers td{padding:3px 14px 3px 0;border:0}
+.numbers .wide{width:220px}
+.bar{background:var(--soft);border-radius:4px;height:9px;width:200px;overflow:hidden}
+.bar i{display:block;background:var(--accent);height:100%}
+.ids{columns:2;font-size:12.5px;margin:8px 0;padding-left:20px;overflow-wrap:anywhere}
+code{font:12.5px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 @media print{details{break-inside:avoid}}
 """
 
@@ -96,15 +108,20 @@ def section(anchor: str, title: str, body: Html) -> Html:
     return Html(f'<section id="{text(anchor)}">{element("h2", text(title))}{body}</section>')
 
 
-def page(title: str, sections: Sequence[Html]) -> str:
-    """The whole document; its policy forbids scripts and any load from elsewhere."""
-    anchors = ("results", "training", "clusters", "pool", "episodes")
-    links = [Html(f'<a href="#{name}">{name}</a>') for name in anchors]
+def page(title: str, links: Mapping[str, str], sections: Sequence[Html]) -> str:
+    """The whole document; its policy forbids scripts and any load from elsewhere.
+
+    Args:
+        title: Of the window and on top.
+        links: Name -> `#anchor` of a section, or the file name of a page in the same folder.
+        sections: What follows.
+    """
+    anchors = [Html(f'<a href="{text(target)}">{text(name)}</a>') for name, target in links.items()]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{text(title)}</title><style>{_STYLE}</style></head><body><main>"
-        f"{element('h1', text(title))}{element('nav', *links)}{joined(sections)}</main></body></html>\n"
+        f"{element('h1', text(title))}{element('nav', *anchors)}{joined(sections)}</main></body></html>\n"
     )

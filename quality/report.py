@@ -73,7 +73,8 @@ def round_report_html(report: RoundReport, n_failed: int = 6, n_succeeded: int =
         section("pool", "Task pool", _pool(report.pool)),
         section("episodes", "Episodes", _episodes(report, n_failed, n_succeeded)),
     ]
-    return page(f"Faultline, {report.round}", sections)
+    links = {name: f"#{name}" for name in ("results", "training", "clusters", "pool", "episodes")}
+    return page(f"Faultline, {report.round}", {**links, "gates": f"{report.round}-gates.html"}, sections)
 
 
 def _summary(report: RoundReport) -> Html:

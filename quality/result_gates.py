@@ -5,8 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from quality.gate import Finding, GateContext, row_id, rows_of
-from schemas import BOOTSTRAP, Checkpoint, PassHatK, Record, TaskOutcome, TrainStep
+import polars as pl
+
+from quality.gate import Check, Finding, GateContext, documented, needed, row_id, rows_of
+from quality.pass_hat_k import pass_hat_k
+from schemas import BOOTSTRAP, Checkpoint, PassHatK, Record, Task, TaskOutcome, TrainStep
 
 CHECKPOINT_TABLES = ("base_checkpoint", "sft_checkpoint", "rl_checkpoint")
 """Where checkpoints are declared; `round_policy` points at one of them."""
@@ -37,6 +40,13 @@ def checkpoints_linked(rows: Sequence[Record], context: GateContext) -> Finding:
     return Finding(bad)
 
 
+def policy_stored(rows: Sequence[Record], context: GateContext) -> Finding:
+    """The checkpoint under test is one that training has stored, unchanged."""
+    known = [row for name in CHECKPOINT_TABLES for row in rows_of(context.read(name, None), Checkpoint)]
+    bad = {row.checkpoint_id: "is not as training stored it" for row in rows_of(rows, Checkpoint) if row not in known}
+    return Finding(bad, "" if len(rows) <= 1 else f"expected one policy under test, got {len(rows)}")
+
+
 def outcomes_sound(rows: Sequence[Record], context: GateContext) -> Finding:
     """No task has more successes than trials, and few trials were lost to the infrastructure or the user."""
     outcomes = rows_of(rows, TaskOutcome)
@@ -51,6 +61,52 @@ def outcomes_sound(rows: Sequence[Record], context: GateContext) -> Finding:
     if share > context.limits.max_infrastructure_share:
         problem = f"{share:.1%} of the trials were lost to the infrastructure or to user faults"
     return Finding(bad, problem, {"excluded_share": share})
+
+
+@documented
+def outcomes_add_up(rollouts: str, tasks: str) -> Check:
+    """A gate: the counts of each task are those of the episodes, and its pattern is the task's."""
+
+    def check(rows: Sequence[Record], context: GateContext) -> Finding:
+        columns = ["policy_version", "task_id", "stop_reason", "user_fault", "reward"]
+        played = needed(context.frame, "frame")(rollouts, context.round, columns)
+        broken, spoilt = pl.col("stop_reason") == "infrastructure", pl.col("user_fault").is_not_null()
+        lost, solved = broken | spoilt, pl.col("reward").struct.field("success") >= 1
+        sums = (~lost, ~lost & solved, lost, spoilt & ~broken)
+        sums = tuple(each.sum().alias(str(place)) for place, each in enumerate(sums))
+        counts = {(v, t): tuple(n) for v, t, *n in played.group_by("policy_version", "task_id").agg(sums).iter_rows()}
+        patterns = {task.task_id: task.pattern for task in rows_of(context.read(tasks, None), Task)}
+        bad: dict[str, str] = {}
+        for row in rows_of(rows, TaskOutcome):
+            own = (row.n_trials, row.n_successes, row.n_excluded, row.n_user_faults)
+            found = counts.pop((row.policy_version, row.task_id), (0, 0, 0, 0))
+            if own != found:
+                bad[row_id(row)] = f"counts trials, successes, lost, spoilt as {own}, the episodes give {found}"
+            elif patterns.get(row.task_id) != row.pattern:
+                bad[row_id(row)] = f"pattern {row.pattern}, its task has {patterns.get(row.task_id)}"
+        bad |= {f"{version}/{task}": "was played, but has no outcome" for version, task in counts}
+        return Finding(bad)
+
+    return check
+
+
+def estimates_follow(rows: Sequence[Record], context: GateContext) -> Finding:
+    """Each reported Pass^k is the mean over the tasks of the stored outcomes."""
+    rounds = context.rounds or (context.round,)
+    places = [("baseline_test_outcomes", BOOTSTRAP), *(("test_outcomes", name) for name in rounds)]
+    outcomes: dict[tuple[str, str], list[TaskOutcome]] = defaultdict(list)
+    for row in (row for place in places for row in rows_of(context.read(*place), TaskOutcome)):
+        outcomes[row.policy, row.policy_version].append(row)
+    bad: dict[str, str] = {}
+    for line in rows_of(rows, PassHatK):
+        counted = [row for row in outcomes[line.policy, line.policy_version] if row.n_trials >= line.k]
+        values = [pass_hat_k(row.n_successes, row.n_trials, line.k) for row in counted]
+        expected = sum(values) / len(values) if values else math.nan
+        if len(values) != line.n_tasks or not abs(expected - line.pass_hat_k) <= 1e-6:
+            bad[row_id(line)] = (
+                f"{line.pass_hat_k:.4f} over {line.n_tasks} tasks, the outcomes give {expected:.4f} over {len(values)}"
+            )
+    return Finding(bad, numbers={"n_outcomes": float(sum(map(len, outcomes.values())))})
 
 
 def report_complete(rows: Sequence[Record], context: GateContext) -> Finding:

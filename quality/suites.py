@@ -1,6 +1,6 @@
 """Great Expectations over the flat columns of a table: the part of a gate that reads as a data contract.
 
-Expectations are built from the record declarations (not null, unique id, value sets, ranges), so a bound is written
+Expectations are rendered from the declared columns (not null, unique id, value sets, ranges), so a bound is written
 once, in the record. Why check what pydantic checked on the way in: the stored columns may have been written by
 another version, by hand or by a migration. Great Expectations decides; Polars names the offending rows, which it does
 a hundred times faster. Nested lists (messages, tokens) are the business of `episode_gates`.
@@ -12,16 +12,14 @@ a hundred times faster. Nested lists (messages, tokens) are the business of `epi
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 import pyarrow as pa
-from pydantic.fields import FieldInfo
 
 from quality.gate import MAX_BAD_IDS
-from schemas import GateResult, Record
-from schemas.columns import ROUND, ROUND_FINGERPRINT, TableSpec, table_spec
+from schemas import GateResult
+from schemas.columns import ROUND_FINGERPRINT, Column, table_spec
 from schemas.errors import GateError
 
 if TYPE_CHECKING:
@@ -74,20 +72,17 @@ class Rule:
 
 
 def rules_for(table: str) -> tuple[Rule, ...]:
-    """The expectations of a table, rendered from its record.
+    """The expectations of a table, rendered from its columns.
 
     Raises:
         UnknownTableError: When no such table is declared.
     """
     spec = table_spec(table)
-    nullable = {column.name for column in spec.columns if column.nullable}
-    rules = [Rule(ROUND, "not_null"), Rule(ROUND, "not_blank")]
-    for name, field, inside in _flat_fields(spec):
-        rules.extend(_field_rules(name, field, inside or name in nullable))
-    first = next(_flat_fields(spec))[0]
-    # A row's own id is the first field of its record; outcome rows start with a policy and have a compound key.
-    if first.endswith("_id"):
-        rules.append(Rule(first, "unique"))
+    own = [column for column in spec.columns if column.name != ROUND_FINGERPRINT]
+    leaves = [leaf for column in own for leaf in _leaves(column)]
+    rules = [rule for path, column, nullable in leaves for rule in _rules(path, column, nullable)]
+    if spec.row_id:
+        rules.append(Rule(spec.row_id, "unique"))
     return tuple(rules)
 
 
@@ -96,46 +91,24 @@ def flat_columns(table: str) -> list[str]:
     return list(dict.fromkeys(rule.column.split(".")[0] for rule in rules_for(table)))
 
 
-def _flat_fields(spec: TableSpec) -> Iterator[tuple[str, FieldInfo, bool]]:
-    """(flat name, field, whether it lies in a struct) of every scalar column."""
-    for name, field in spec.record.model_fields.items():
-        inner = field.annotation
-        if name == ROUND:
-            continue
-        if name == spec.flatten and isinstance(inner, type) and issubclass(inner, Record):
-            yield from ((f"{sub}", info, False) for sub, info in inner.model_fields.items() if _is_scalar(info))
-        elif isinstance(inner, type) and issubclass(inner, Record):
-            yield from ((f"{name}.{sub}", info, True) for sub, info in inner.model_fields.items() if _is_scalar(info))
-        elif _is_scalar(field):
-            yield name, field, False
+def _leaves(column: Column, before: str = "", nullable: bool = False) -> Iterator[tuple[str, Column, bool]]:
+    """(path, column, whether a value may be missing) of every scalar that lies in no list."""
+    path, nullable = before + column.name, nullable or column.nullable
+    if column.fields and not column.is_list:
+        for field in column.fields:
+            yield from _leaves(field, f"{path}.", nullable)
+    elif not column.is_list:
+        yield path, column, nullable
 
 
-def _plain_type(field: FieldInfo) -> object:
-    """The annotation without `| None`."""
-    kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
-    return kinds[0] if type(None) in get_args(field.annotation) and len(kinds) == 1 else field.annotation
-
-
-def _is_scalar(field: FieldInfo) -> bool:
-    kind = _plain_type(field)
-    enum = isinstance(kind, type) and issubclass(kind, Enum)
-    return enum or get_origin(kind) is Literal or kind in (str, int, float, bool)
-
-
-def _field_rules(name: str, field: FieldInfo, nullable: bool) -> list[Rule]:
-    kind = _plain_type(field)
-    rules = [] if nullable else [Rule(name, "not_null", real=kind is float)]
-    if get_origin(kind) is Literal:
-        rules.append(Rule(name, "one_of", values=tuple(map(str, get_args(kind)))))
-    elif isinstance(kind, type) and issubclass(kind, Enum):
-        rules.append(Rule(name, "one_of", values=tuple(str(member.value) for member in kind)))
-    bounds = {key: getattr(item, key) for item in field.metadata for key in ("ge", "gt", "le") if hasattr(item, key)}
-    if bounds:
-        low = bounds.get("gt", bounds.get("ge"))
-        rules.append(Rule(name, "between", low=low, high=bounds.get("le"), above="gt" in bounds))
-    # `Name` keeps its minimum length in the Annotated type, which pydantic merges into the metadata.
-    if any(getattr(item, "min_length", 0) for item in field.metadata):
-        rules.append(Rule(name, "not_blank"))
+def _rules(path: str, column: Column, nullable: bool) -> list[Rule]:
+    rules = [] if nullable else [Rule(path, "not_null", real=pa.types.is_floating(column.type))]
+    if column.values:
+        rules.append(Rule(path, "one_of", values=column.values))
+    if column.low is not None or column.high is not None:
+        rules.append(Rule(path, "between", low=column.low, high=column.high, above=column.above))
+    if column.not_blank:
+        rules.append(Rule(path, "not_blank"))
     return rules
 
 

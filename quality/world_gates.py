@@ -4,10 +4,10 @@ Each function takes the rows of one round and the context, and returns a `Findin
 `GateContext.read`; replaying through `GateContext.replay`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from env_sim.pool import wording_key
-from quality.gate import Finding, GateContext, needed, rows_of
+from quality.gate import Check, Finding, GateContext, documented, needed, rows_of
 from schemas import DatabaseRow, Intent, PoolTask, Record, Task, Trajectory, Verdict
 from schemas.ids import canonical_json, task_id
 
@@ -15,7 +15,8 @@ DATABASE_TABLES = ("train_databases", "validation_databases", "test_databases")
 """Where generated databases are declared, one table per split."""
 
 
-def _databases(context: GateContext) -> dict[str, DatabaseRow]:
+def stored_databases(context: GateContext) -> dict[str, DatabaseRow]:
+    """All databases that are declared, by id."""
     rows = [row for table in DATABASE_TABLES for row in rows_of(context.read(table, None), DatabaseRow)]
     return {row.database_id: row for row in rows}
 
@@ -30,7 +31,7 @@ def _entities(row: DatabaseRow) -> Iterable[str]:
 
 def entities_disjoint(rows: Sequence[Record], context: GateContext) -> Finding:
     """No user, order, product or item is known to two splits or to a published benchmark."""
-    databases = {**_databases(context), **{row.database_id: row for row in rows_of(rows, DatabaseRow)}}
+    databases = {**stored_databases(context), **{row.database_id: row for row in rows_of(rows, DatabaseRow)}}
     own = {row.database_id for row in rows_of(rows, DatabaseRow)}
     splits: dict[str, dict[str, str]] = {}
     for database in databases.values():
@@ -96,7 +97,7 @@ def _task_fault(task: Task, context: GateContext) -> str:
 
 def references_known(rows: Sequence[Record], context: GateContext) -> Finding:
     """Each task's database is declared and holds its user."""
-    databases = _databases(context)
+    databases = stored_databases(context)
     users = {name: frozenset(row.user_ids) for name, row in databases.items()}
     bad: dict[str, str] = {}
     for task in rows_of(rows, Task):
@@ -107,11 +108,12 @@ def references_known(rows: Sequence[Record], context: GateContext) -> Finding:
     return Finding(bad, numbers={"n_databases": len({task.database_id for task in rows_of(rows, Task)})})
 
 
-def databases_of_split(split: str) -> Callable[[Sequence[Record], GateContext], Finding]:
+@documented
+def databases_of_split(split: str) -> Check:
     """A gate: all tasks play in databases of this split."""
 
     def check(rows: Sequence[Record], context: GateContext) -> Finding:
-        databases = _databases(context)
+        databases = stored_databases(context)
         played = {task.task_id: databases.get(task.database_id) for task in rows_of(rows, Task)}
         return Finding(
             {
@@ -173,7 +175,20 @@ def verdicts_consistent(rows: Sequence[Record], context: GateContext) -> Finding
         elif verdict.executable != (verdict.reason == "ok"):
             bad[key] = f"executable is {verdict.executable}, but the reason is {verdict.reason!r}"
     accepted = sum(verdict.executable for verdict in verdicts)
-    return Finding(bad, numbers={"n_executable": accepted, "executable_share": accepted / max(1, len(verdicts))})
+    rejected = 1 - accepted / len(verdicts) if verdicts else 0.0
+    problem = ""
+    if rejected > context.limits.max_rejected_share:
+        problem = f"{rejected:.0%} of the tasks don't replay, at most {context.limits.max_rejected_share:.0%} may"
+    return Finding(bad, problem, {"n_executable": accepted, "rejected_share": rejected})
+
+
+def accepted_sound(rows: Sequence[Record], context: GateContext) -> Finding:
+    """In no accepted task can a correct agent fail or an idle one pass, as far as the soundness checker finds."""
+    problems = needed(context.problems, "problems")
+    accepted = [verdict.task for verdict in rows_of(rows, Verdict) if verdict.executable]
+    found = {task.task_id: list(problems(task)) for task in accepted}
+    bad = {key: "; ".join(lines) for key, lines in found.items() if lines}
+    return Finding(bad, numbers={"unsound_share": len(bad) / max(1, len(accepted))})
 
 
 def pool_sound(rows: Sequence[Record], context: GateContext) -> Finding:
@@ -185,7 +200,7 @@ def pool_sound(rows: Sequence[Record], context: GateContext) -> Finding:
         for verdict in rows_of(context.read("executable_tasks", name), Verdict):
             if verdict.executable:
                 accepted.setdefault(verdict.task.task_id, (name, verdict.task))
-    databases = _databases(context)
+    databases = stored_databases(context)
     bad = _twins(row.task for row in pool)
     for row in pool:
         fault = _pool_fault(row, accepted, databases)

@@ -6,30 +6,28 @@ structs; only `arguments`, whose shape belongs to a tool, is stored as canonical
 of any stored column needs a higher `version` and a migration: the store refuses another schema.
 """
 
-import ast
-import inspect
-import textwrap
-import types
 from dataclasses import dataclass
-from enum import Enum
-from functools import cache, cached_property
-from itertools import pairwise
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from functools import cached_property
 
 import pyarrow as pa
 
 from schemas.errors import ConfigError, UnknownTableError
+from schemas.fields import JSON_FIELDS, NUMBERS, Column, column_of, nested_record
+from schemas.migrations import MIGRATIONS, Migration, Upgrade, reaching
+from schemas.origins import ORIGINS, Origins
 from schemas.records import DatabaseRow, Record, RlRollout, Task, Trajectory
 from schemas.results import (
     Checkpoint,
     Explanation,
     FailureCluster,
     GateResult,
+    GateWaiver,
     PassHatK,
     PoolTask,
     TaskOutcome,
     TrainStep,
     Verdict,
+    Violation,
 )
 
 __all__ = [
@@ -47,106 +45,8 @@ ROUND = "round"
 """The first column of every table."""
 
 ROUND_FINGERPRINT = "round_fingerprint"
-"""The last column of every gated table: what a gate's verdict refers to."""
+"""The last column of every gated table, which is every table but the verdicts themselves: what a verdict refers to."""
 
-
-NARROW: dict[tuple[str, str], pa.DataType] = {
-    ("Trajectory", "token_ids"): pa.list_(pa.field("item", pa.int32(), nullable=False)),
-    ("Trajectory", "logprobs"): pa.list_(pa.field("item", pa.float32(), nullable=False)),
-    ("RlRollout", "train_step"): pa.int32(),
-    ("RlRollout", "advantage"): pa.float32(),
-}
-"""Fields that are stored narrower than their Python type, by the class that declares them."""
-
-JSON_FIELDS = frozenset({"arguments"})
-"""Fields stored as canonical JSON text, at any depth."""
-
-NUMBERS = pa.list_(
-    pa.field(
-        "item",
-        pa.struct([pa.field("name", pa.string(), nullable=False), pa.field("value", pa.float64(), nullable=False)]),
-        nullable=False,
-    )
-)
-"""A dict of named numbers: a list, because the keys differ from gate to gate."""
-
-MEANINGS: dict[str, str] = {
-    "round": "Partition key: bootstrap, round-001, round-002 and so on.",
-    "round_fingerprint": "Hash of all rows of the round as they were written; gate verdicts refer to it.",
-    "checked_fingerprint": "Fingerprint of the checked round when the gate ran.",
-    "checked_version": "Version of the checked table when the gate ran.",
-    "trajectory_id": "Id of the episode, from task, policy version, trial and seed.",
-    "task_id": "Id of the task, from its content.",
-    "explanation_id": "Id of the judge's explanation, from its content.",
-    "cluster_id": "Id of the failure cluster, from its members.",
-    "checkpoint_id": "Id of the checkpoint, from its content.",
-    "parent_checkpoint_id": "Checkpoint that training started from.",
-    "database_id": "Generated database that the world starts from.",
-    "content_sha256": "Hash of the generated database, checked when it is rebuilt.",
-    "domain": "Tool world, e.g. retail.",
-    "intent": "Kind of wish: plain, ambiguous, changing or infeasible.",
-    "scenario": "All that the user simulator knows; hidden from the agent.",
-    "criteria": "What the end of an episode must satisfy.",
-    "trial": "Index of the repeat of the task by the same policy, from 0.",
-    "seed": "Seed of every random choice behind this row.",
-    "messages": "The dialogue, turn by turn, tool results included.",
-    "stop_reason": "Why the episode ended.",
-    "reward": "Named parts of the reward and their weighted total.",
-    "text": "What went wrong, in the judge's words.",
-    "blame": "Whose failure it was: agent, user_simulator or task.",
-    "evidence_turns": "Indices of the messages that show the failure.",
-    "made_by": "Name and version of the role implementation that made the row.",
-    "label": "Short human-readable name of the cluster.",
-    "terms": "Words that tell the cluster from the others, most telling first.",
-    "size": "Members of the cluster.",
-    "explanation_ids": "Members of the cluster.",
-    "example_texts": "Explanations nearest to the cluster's centre.",
-    "silhouette": "Mean silhouette of the members: how far the cluster stands from its neighbours.",
-    "policy": "Name of the acting or trained policy, e.g. base, sft, rl-round-001.",
-    "policy_version": "Checkpoint id or program version of the policy.",
-    "kind": "Training that made the checkpoint: base, sft or rl.",
-    "n_parameters": "Trainable parameters.",
-    "n_steps": "Optimizer steps.",
-    "stage": "Training stage: warmup, sft or grpo.",
-    "step": "Optimizer step, from 0.",
-    "loss": "Loss of the step.",
-    "learning_rate": "Learning rate of the step.",
-    "n_tokens": "Tokens under the loss in this step.",
-    "duration_s": "Wall time of the step, seconds.",
-    "success_rate": "Share of the step's episodes that succeeded.",
-    "mean_reward": "Mean total reward of the step's episodes.",
-    "n_groups_used": "Groups with a spread in reward, trained on.",
-    "entropy": "Mean entropy of the policy on sampled tokens, nats.",
-    "clip_fraction": "Share of sampled tokens whose ratio was clipped.",
-    "repeats_per_episode": "Mean number of repeated calls per episode.",
-    "mean_length_tokens": "Mean assistant tokens per episode.",
-    "pattern": "Failure pattern, a name of the domain's table.",
-    "n_trials": "Trials that count, infrastructure failures and user faults left out.",
-    "n_successes": "Trials that succeeded.",
-    "n_tasks": "Tasks in the estimate.",
-    "n_excluded": "Trials lost to the infrastructure or to a user fault, not in n_trials.",
-    "k": "Number of trials that must all succeed.",
-    "pass_hat_k": "Chance that k trials of a task all succeed, mean over tasks.",
-    "ci_low": "Lower end of the 95 % bootstrap interval over tasks.",
-    "ci_high": "Upper end of the 95 % bootstrap interval over tasks.",
-    "split": "What the database is for: train, validation or test; no two share a user, order or product.",
-    "generator_version": "Version of the database generator.",
-    "n_users": "Users in the database.",
-    "n_orders": "Orders in the database.",
-    "n_products": "Products in the database.",
-    "user_ids": "Ids of all users.",
-    "order_ids": "Ids of all orders.",
-    "product_ids": "Ids of all products.",
-    "item_ids": "Ids of all item variants.",
-    "executable": "Whether the reference replays and the criteria hold: only then may the task enter the pool.",
-    "table": "The checked table.",
-    "gate": "Name of the check.",
-    "passed": "Whether the round may be read.",
-    "n_rows": "Rows that were checked.",
-    "numbers": "Measured values behind the verdict, by name.",
-    "message": "The verdict in words.",
-}
-"""Meaning of every column that has no docstring in its record."""
 
 TABLE_MEANINGS: dict[str, str] = {
     "train_databases": "Generated databases that demonstrations, explorations and training tasks use.",
@@ -177,25 +77,27 @@ TABLE_MEANINGS: dict[str, str] = {
     "validation_outcomes": "Successes per validation task of the policy under test.",
     "pass_hat_k_report": "Pass^k with intervals of every policy so far.",
     "reward_ablation_report": "Pass^k of policies trained from one pool with other rewards.",
+    "validation_violations": "Breaches of the rulebook in the validation episodes, with the turn.",
+    "baseline_test_violations": "Breaches of the rulebook in the baseline's test episodes, with the turn.",
+    "test_violations": "Breaches of the rulebook in the RL policy's test episodes, with the turn.",
+    "rl_violations": "Breaches of the rulebook in the training episodes, with the turn.",
     "gate_results": "The newest verdict of every gate on every round of every table.",
+    "gate_waivers": "Which rounds people let be read although a gate objects, and why.",
 }
 """What a table is for, in one line."""
 
 CHECK_COLUMNS = (
-    pa.field("checked_version", pa.int64(), nullable=False),
-    pa.field("checked_fingerprint", pa.string(), nullable=False),
+    Column("checked_version", pa.int64(), "Version of the checked table when the gate ran.", unit="number"),
+    Column("checked_fingerprint", pa.string(), "Fingerprint of the checked round when the gate ran."),
 )
 """What a stored gate result knows beyond the record: which content it judged."""
 
-
-@dataclass(frozen=True)
-class Column:
-    """One stored column and what it means."""
-
-    name: str
-    type: pa.DataType
-    nullable: bool
-    meaning: str
+_ROUND_COLUMN = Column(ROUND, pa.string(), "Partition key: bootstrap, round-001, round-002 and so on.", not_blank=True)
+_FINGERPRINT_COLUMN = Column(
+    ROUND_FINGERPRINT,
+    pa.string(),
+    "Hash of all rows of the round as they were written; gate verdicts refer to it.",
+)
 
 
 @dataclass(frozen=True)
@@ -208,34 +110,58 @@ class TableSpec:
     """Whether `Warehouse.read` wants passed gates on a round."""
     flatten: str | None = None
     """Field whose record's fields become top-level columns."""
-    extra: tuple[pa.Field, ...] = ()
+    extra: tuple[Column, ...] = ()
     """Columns that the store fills."""
-    version: int = 1
-    """Schema version, raised with every change of a stored column."""
+    migrations: tuple[Migration, ...] = MIGRATIONS
+    """Changes since version 1, of all tables; those that reach this one count."""
 
     @property
     def meaning(self) -> str:
         """What the table is for, in one line."""
         return TABLE_MEANINGS[self.name]
 
+    @property
+    def origins(self) -> Origins:
+        """Column -> the columns of other tables that its values are taken from."""
+        return ORIGINS.get(self.name, {})
+
+    @property
+    def row_id(self) -> str | None:
+        """The column that tells the rows of a round apart: a record's own id is its first field."""
+        first = self.columns[1].name
+        return first if first.endswith("_id") else None
+
+    @cached_property
+    def version(self) -> int:
+        """Schema version: 1, and one more for every migration that reaches a stored column."""
+        return 1 + len(reaching(self._records, self.migrations))
+
+    def upgrade_from(self, version: int) -> Upgrade:
+        """The way from the columns of an older version to today's."""
+        pending = reaching(self._records, self.migrations)[version - 1 :]
+        return Upgrade(self.name, self.schema, self._records, pending)
+
+    @cached_property
+    def _records(self) -> tuple[type[Record], ...]:
+        """The records whose fields are columns."""
+        inner = nested_record(self.record.model_fields[self.flatten].annotation) if self.flatten else None
+        return (self.record, inner) if inner else (self.record,)
+
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """All columns in stored order, `round` first."""
-        extra = [*self.extra, *([pa.field(ROUND_FINGERPRINT, pa.string(), nullable=False)] if self.gated else [])]
         return (
-            Column(ROUND, pa.string(), False, MEANINGS[ROUND]),
+            _ROUND_COLUMN,
             *_record_columns(self.record, self.flatten),
-            *(Column(field.name, field.type, field.nullable, MEANINGS[field.name]) for field in extra),
+            *self.extra,
+            *((_FINGERPRINT_COLUMN,) if self.gated else ()),
         )
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The Arrow schema, with the meaning on every column and the schema version on the table."""
-        fields = [
-            pa.field(column.name, column.type, column.nullable, metadata={"meaning": column.meaning})
-            for column in self.columns
-        ]
-        return pa.schema(fields, metadata={"faultline.table": self.name, "faultline.schema_version": str(self.version)})
+        """The Arrow schema, with what is declared on every column and the schema version on the table."""
+        told = {"faultline.table": self.name, "faultline.schema_version": str(self.version)}
+        return pa.schema([column.arrow for column in self.columns], metadata=told)
 
 
 def _record_columns(record: type[Record], flatten: str | None) -> list[Column]:
@@ -243,80 +169,15 @@ def _record_columns(record: type[Record], flatten: str | None) -> list[Column]:
     for name, info in record.model_fields.items():
         if name == ROUND:
             continue
-        if name == flatten:
-            columns += _record_columns(_record_of(info.annotation), None)
+        if name != flatten:
+            columns.append(column_of(record, name))
             continue
-        field = _arrow_field(record, name, info.annotation)
-        columns.append(Column(name, field.type, field.nullable, _meaning(record, name)))
+        if (inner := nested_record(info.annotation)) is None:
+            raise ConfigError(
+                f"columns[{record.__name__}.{name}]: expected a record, got {info.annotation}; fix flatten"
+            )
+        columns += _record_columns(inner, None)
     return columns
-
-
-def _record_of(annotation: object) -> type[Record]:
-    if not (isinstance(annotation, type) and issubclass(annotation, Record)):
-        raise ConfigError(f"columns[{annotation}]: expected a record to flatten, got another type; change `flatten`")
-    return annotation
-
-
-def _arrow_field(record: type[Record], name: str, annotation: object) -> pa.Field:
-    inner, nullable = _without_none(annotation)
-    if name in JSON_FIELDS:
-        return pa.field(name, pa.string(), nullable)
-    for owner in record.__mro__:
-        if (owner.__name__, name) in NARROW:
-            return pa.field(name, NARROW[owner.__name__, name], nullable)
-    return pa.field(name, _arrow_type(inner, f"{record.__name__}.{name}"), nullable)
-
-
-def _without_none(annotation: object) -> tuple[object, bool]:
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) in (Union, types.UnionType):
-        kept = [arg for arg in get_args(annotation) if arg is not type(None)]
-        if len(kept) == 1:
-            return _without_none(kept[0])[0], True
-    return annotation, False
-
-
-SCALARS: dict[object, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-
-
-def _arrow_type(annotation: object, where: str) -> pa.DataType:
-    inner, _ = _without_none(annotation)
-    if inner in SCALARS:
-        return SCALARS[inner]
-    if get_origin(inner) is Literal or (isinstance(inner, type) and issubclass(inner, Enum)):
-        return pa.string()
-    if isinstance(inner, type) and issubclass(inner, Record):
-        fields = inner.model_fields.items()
-        return pa.struct([_arrow_field(inner, name, info.annotation) for name, info in fields])
-    if get_origin(inner) is tuple and get_args(inner)[1:] == (Ellipsis,):
-        item, nullable = _without_none(get_args(inner)[0])
-        return pa.list_(pa.field("item", _arrow_type(item, where), nullable))
-    if get_origin(inner) is dict and get_args(inner) == (str, float):
-        return NUMBERS
-    raise ConfigError(f"columns[{where}]: expected a type with an Arrow counterpart, got {inner}; extend _arrow_type")
-
-
-def _meaning(record: type[Record], name: str) -> str:
-    for owner in record.__mro__:
-        if issubclass(owner, Record) and name in (docs := _field_docs(owner)):
-            return docs[name]
-    if name not in MEANINGS:
-        raise ConfigError(f"columns[{record.__name__}.{name}]: expected one line of meaning, got none; add a docstring")
-    return MEANINGS[name]
-
-
-@cache
-def _field_docs(record: type[Any]) -> dict[str, str]:
-    """Docstrings under the fields of one class; Python itself throws them away."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
-    docs: dict[str, str] = {}
-    statements = body.body if isinstance(body, ast.ClassDef) else []
-    for field, after in pairwise(statements):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(after, ast.Expr):
-            text = ast.literal_eval(after.value)
-            docs[field.target.id] = " ".join(str(text).split())
-    return docs
 
 
 def _tables() -> dict[str, TableSpec]:
@@ -330,15 +191,14 @@ def _tables() -> dict[str, TableSpec]:
         TableSpec("failure_clusters", FailureCluster),
         TableSpec("executable_tasks", Verdict, flatten="task"),
         TableSpec("task_pool", PoolTask, flatten="task"),
-        *(TableSpec(f"{kind}_checkpoint", Checkpoint, gated=False) for kind in ("base", "sft", "rl")),
-        TableSpec("round_policy", Checkpoint, gated=False),
-        *(TableSpec(f"{kind}_metrics", TrainStep, gated=False) for kind in ("sft", "rl")),
-        *(
-            TableSpec(f"{split}_outcomes", TaskOutcome, gated=False)
-            for split in ("baseline_test", "test", "validation")
-        ),
-        *(TableSpec(f"{kind}_report", PassHatK, gated=False) for kind in ("pass_hat_k", "reward_ablation")),
+        *(TableSpec(f"{split}_violations", Violation) for split in ("validation", "baseline_test", "test", "rl")),
+        *(TableSpec(f"{kind}_checkpoint", Checkpoint) for kind in ("base", "sft", "rl")),
+        TableSpec("round_policy", Checkpoint),
+        *(TableSpec(f"{kind}_metrics", TrainStep) for kind in ("sft", "rl")),
+        *(TableSpec(f"{split}_outcomes", TaskOutcome) for split in ("baseline_test", "test", "validation")),
+        *(TableSpec(f"{kind}_report", PassHatK) for kind in ("pass_hat_k", "reward_ablation")),
         TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
+        TableSpec("gate_waivers", GateWaiver, gated=False, extra=CHECK_COLUMNS),
     ]
     return {spec.name: spec for spec in specs}
 

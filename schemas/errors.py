@@ -8,6 +8,10 @@
      │  ├ UngatedRoundError                a gate failed, or none ran, on what the round holds now
      │  ├ ConcurrentWriteError             another writer replaced the same round first
      │  └ CorruptTableError                a data or manifest file is damaged
+     ├ ChatError                           model boundary
+     │  ├ EndpointUnavailableError         no reply through all retries, or a late one: run again later
+     │  ├ EndpointRefusedError             refused for good: correct key, model or request
+     │  └ ContextOverflowError             the prompt is longer than the context window
      ├ WorldError                          environment boundary
      │  ├ CorruptDatabaseError(ValueError)
      │  └ UnknownDomainError(KeyError)
@@ -19,22 +23,30 @@
      └ QualityError
         └ GateError                        a gate can't be evaluated (not: a gate that says no)
 
+ConcurrentWriteError is a TransientError: the same attempt may succeed later. Every other error is permanent, and no
+retry changes it.
+
 Each is built from one message, `what[id]: expected ..., got ...; do ...`, and survives pickling. A failed
 episode is not an error but a row with its stop reason.
 """
 
 __all__ = [
+    "ChatError",
     "CheckpointError",
     "ConcurrentWriteError",
     "ConfigError",
+    "ContextOverflowError",
     "CorruptDatabaseError",
     "CorruptTableError",
+    "EndpointRefusedError",
+    "EndpointUnavailableError",
     "FaultlineError",
     "GateError",
     "MetricError",
     "QualityError",
     "TaskError",
     "TrainerError",
+    "TransientError",
     "UngatedRoundError",
     "UnknownDomainError",
     "UnknownRoundError",
@@ -58,6 +70,10 @@ class FaultlineError(Exception):
         return self.message
 
 
+class TransientError(FaultlineError):
+    """Mixed into errors that may pass: the same attempt, a little later, can succeed."""
+
+
 class ConfigError(FaultlineError, ValueError):
     """An unknown or invalid profile, key, domain or pattern."""
 
@@ -78,12 +94,28 @@ class UngatedRoundError(WarehouseError):
     """A gate failed, or none ran, on the content that the round holds now."""
 
 
-class ConcurrentWriteError(WarehouseError):
+class ConcurrentWriteError(WarehouseError, TransientError):
     """Another writer replaced the same round first."""
 
 
 class CorruptTableError(WarehouseError):
     """A data or manifest file of the table is damaged or missing."""
+
+
+class ChatError(FaultlineError):
+    """A failure at the boundary to a model at an endpoint."""
+
+
+class EndpointUnavailableError(ChatError):
+    """No reply through all retries, or a late one; the same call may succeed later."""
+
+
+class EndpointRefusedError(ChatError):
+    """The endpoint said no for good, or what answers there is no chat-completions API."""
+
+
+class ContextOverflowError(ChatError):
+    """The prompt is longer than the model's context window."""
 
 
 class WorldError(FaultlineError):

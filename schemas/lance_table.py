@@ -1,24 +1,28 @@
 """One Lance dataset as rounds of one declared table: open, snapshot, replace, name the damaged file.
 
 Used by `store` alone. A replacement is one Lance commit that drops the old rows' fragments and adds the new ones;
-`merge_insert` would do it too but needs unique keys and loses the order of the rows. Knows no gates and no locks.
+`merge_insert` would do it too but needs unique keys and loses the order of the rows. Rows of an older schema version
+are read through their migrations, and written over only by `upgrade`. Knows no gates and no locks.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 from lance.commit import CommitConflictError
 from lance.fragment import write_fragments
 
 from schemas.columns import ROUND, TableSpec
 from schemas.errors import ConcurrentWriteError, CorruptTableError, FaultlineError, WarehouseError
+from schemas.migrations import Upgrade
 
-__all__ = ["LanceTable", "Snapshot", "equal", "one_of"]
+__all__ = ["LanceTable", "Snapshot", "equal"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,16 +42,34 @@ class Snapshot:
 
     table: "LanceTable"
     dataset: lance.LanceDataset
+    upgrade: Upgrade | None = None
+    """From the stored columns to today's, None when they are the same."""
 
     @property
     def version(self) -> int:
         """The version that is read."""
         return self.dataset.version
 
-    def rows(self, columns: Sequence[str], where: str) -> pa.Table:
-        """Rows that fulfil a predicate, in stored order."""
+    @property
+    def source(self) -> lance.LanceDataset | pa.Table:
+        """All rows: lazily, unless they are of an older schema version."""
+        return self.dataset if self.upgrade is None else self.rows(self.table.spec.schema.names, {})
+
+    def rows(self, columns: Sequence[str], where: Mapping[str, Sequence[str]]) -> pa.Table:
+        """Rows in which each column of `where` holds one of its texts, in stored order."""
+        stored = self.dataset.schema
+        if self.upgrade is None or self.upgrade.same([*columns, *where], stored):
+            return self._stored(columns, where)
+        wanted = list(dict.fromkeys([*columns, *where, ROUND]))
+        early = {name: values for name, values in where.items() if self.upgrade.same([name], stored)}
+        rows = self.upgrade.rows(self._stored(self.upgrade.needs(wanted, stored), early), wanted)
+        for name in where.keys() - early.keys():
+            rows = rows.filter(pc.field(name).isin(list(where[name])))
+        return rows.select(list(columns))
+
+    def _stored(self, columns: Sequence[str], where: Mapping[str, Sequence[str]]) -> pa.Table:
         with self.table.damage():
-            return self.dataset.to_table(columns=list(columns), filter=where)
+            return self.dataset.to_table(columns=list(columns), filter=_predicate(where))
 
     def rounds(self) -> list[str]:
         """Rounds that were written, in order, also those written without rows."""
@@ -84,13 +106,62 @@ class LanceTable:
         if version is not None and version != newest:
             with self.damage():
                 dataset = dataset.checkout_version(version)
-        stored = (dataset.schema.metadata or {}).get(b"faultline.schema_version", b"none").decode()
-        if stored != str(self.spec.version) or not dataset.schema.equals(self.spec.schema):
+        return Snapshot(self, dataset, self._upgrade(dataset))
+
+    def _upgrade(self, dataset: lance.LanceDataset) -> Upgrade | None:
+        written = (dataset.schema.metadata or {}).get(b"faultline.schema_version", b"none").decode()
+        known = self.spec.version
+        if written.isdecimal() and int(written) > known:
             raise WarehouseError(
-                f"{self.spec.name}: expected schema version {self.spec.version} with the declared columns, "
-                f"got version {stored}; migrate the table, or use the code that wrote it"
+                f"{self.spec.name}: expected schema version {known} or older, got version {written}, which newer code "
+                "wrote; use the code that wrote it"
             )
-        return Snapshot(self, dataset)
+        if written.isdecimal() and 1 <= int(written) < known:
+            return self.spec.upgrade_from(int(written))
+        if written != str(known) or not dataset.schema.equals(self.spec.schema):
+            raise WarehouseError(
+                f"{self.spec.name}: expected the columns of schema version {known}, got others under version "
+                f"{written}; add a migration to schemas/migrations.py, or use the code that wrote it"
+            )
+        return None
+
+    def outdated(self) -> tuple[int, int] | None:
+        """Schema version of the newest rows and of today's columns, None when they are the same."""
+        found = self.snapshot()
+        if found is None or found.upgrade is None:
+            return None
+        return int(found.dataset.schema.metadata[b"faultline.schema_version"]), self.spec.version
+
+    def upgrade(self) -> tuple[int, int] | None:
+        """Rewrite the newest rows in today's columns, in one commit; earlier versions stay as they are.
+
+        Returns:
+            Schema versions before and after, None when there is nothing to do.
+
+        Raises:
+            ConcurrentWriteError: When rows were written meanwhile.
+            WarehouseError: When the migrations don't lead to today's columns, or the disk refuses.
+        """
+        found, versions = self.snapshot(), self.outdated()
+        if found is None or found.upgrade is None:
+            return None
+        names, fragments = self.spec.schema.names, []
+        for fragment in found.dataset.get_fragments():
+            with self.damage():
+                old = fragment.to_table()
+            fragments += self._write(self.uri, found.upgrade.rows(old, names), mode="overwrite")
+        newest = self._newest()
+        if newest is None or newest.version != found.version:
+            raise ConcurrentWriteError(
+                f"{self.spec.name}: expected version {found.version} while it was migrated, got another's commit; "
+                "stop the writers, then migrate again"
+            )
+        operation = lance.LanceOperation.Overwrite(self.spec.schema, fragments)
+        try:
+            lance.LanceDataset.commit(self.uri, operation, read_version=found.version)
+        except OSError as error:
+            raise self._refused("commit", error) from error
+        return versions
 
     def replace(self, round: str, where: str, data: pa.Table) -> int:
         """Put these rows of a round in the place of those that fulfil the predicate; returns the new version.
@@ -146,18 +217,28 @@ class LanceTable:
 
     def _writable(self) -> lance.LanceDataset:
         if found := self.snapshot():
-            return found.dataset
+            return self._current(found)
         try:
             return lance.write_dataset(self.spec.schema.empty_table(), self.uri, mode="create")
         except OSError as error:
             # Another writer may have created it since we looked; anything else is the disk's refusal.
             if found := self.snapshot():
-                return found.dataset
+                return self._current(found)
             raise self._refused("create the table", error) from error
 
-    def _write(self, dataset: lance.LanceDataset, data: pa.Table) -> list[lance.FragmentMetadata]:
+    def _current(self, found: Snapshot) -> lance.LanceDataset:
+        if found.upgrade is not None:
+            raise WarehouseError(
+                f"{self.spec.name}: expected a table of schema version {self.spec.version} to write to, got an older "
+                "one; run `python -m schemas.migrate` on this warehouse first"
+            )
+        return found.dataset
+
+    def _write(
+        self, place: lance.LanceDataset | str, data: pa.Table, mode: Literal["append", "overwrite"] = "append"
+    ) -> list[lance.FragmentMetadata]:
         try:
-            return list(write_fragments(data, dataset, schema=self.spec.schema))
+            return list(write_fragments(data, place, schema=self.spec.schema, mode=mode))
         except OSError as error:
             raise self._refused(f"write {data.num_rows} rows", error) from error
 
@@ -222,6 +303,9 @@ def equal(column: str, value: str) -> str:
     return f"`{column}` = '{quoted}'"
 
 
-def one_of(column: str, values: Sequence[str]) -> str:
-    """Predicate: the column holds one of these texts."""
-    return "(" + " OR ".join(equal(column, value) for value in values) + ")"
+def _predicate(where: Mapping[str, Sequence[str]]) -> str | None:
+    return " AND ".join(_one_of(column, values) for column, values in where.items()) or None
+
+
+def _one_of(column: str, values: Sequence[str]) -> str:
+    return "(" + " OR ".join(equal(column, value) for value in values) + ")" if values else "false"

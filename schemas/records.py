@@ -3,8 +3,12 @@
 What is concluded from them is in `results`. Holds nothing that acts: no I/O, no Arrow (see `columns`), no domain
 knowledge. A record that validates is well formed; whether it is *true* (a reference replays, an id exists) is decided
 by the gates in `quality`.
+
+The fields are the one declaration of every stored column (`fields` renders it): the type, its range in `Field`, the
+docstring as its meaning, the unit as the name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -15,38 +19,69 @@ from schemas.ids import LATER
 BOOTSTRAP = "bootstrap"
 """Round key of everything that exists before the first round."""
 
+
+@dataclass(frozen=True)
+class Unit:
+    """What a number counts or is measured in, where its name doesn't say it.
+
+    `index`: a place, from 0. `number`: tells things apart, as a seed or a version does. `1`: without dimension.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Width in which a number is stored, where 64 would waste space."""
+
+    width: int
+
+
 Name = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1), Unit("share")]
+Index = Annotated[int, Field(ge=0), Unit("index")]
+Seed = Annotated[int, Field(ge=0), Unit("number")]
+Reward = Annotated[float, Unit("reward")]
+"""Success alone is worth 1, before weights."""
 
 
 class Record(BaseModel):
     """Base of all stored rows: immutable, unknown fields refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Action(Record):
     """One tool call as a plain value: the unit of references and criteria."""
 
     name: Name
+    """Name of the tool."""
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments as the tool gets them; stored as JSON text, because their shape is the tool's."""
 
 
 class ToolCall(Record):
     """A tool call inside an assistant message (OpenAI shape, arguments parsed)."""
 
     id: Name
+    """Names the call within its episode."""
     name: Name
+    """Name of the tool."""
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments as the model wrote them; stored as JSON text."""
 
 
 class Message(Record):
     """One turn by one party: an assistant message carries text or tool calls, a tool message answers one call."""
 
     role: Literal["system", "user", "assistant", "tool"]
+    """Who speaks."""
     content: str = ""
+    """The words that are said, or the tool's answer."""
     reasoning: str = ""
     """Hidden reasoning of the assistant, never shown to the user simulator."""
     tool_calls: tuple[ToolCall, ...] = ()
+    """Calls of an assistant message, in order."""
     tool_call_id: str | None = None
     """Set on tool messages: the call that is answered."""
     error: bool = False
@@ -81,8 +116,10 @@ class Remark(Record):
     """
 
     text: Name
+    """The words in which the user tells it."""
     when: Annotated[When, LATER] = When.LISTING
-    n: Annotated[int, Field(ge=1), LATER] = 1
+    """What the agent does when it is said."""
+    n: Annotated[int, Field(ge=1), Unit("number"), LATER] = 1
     """At which question or message since the wish was raised."""
 
 
@@ -103,6 +140,7 @@ class Goal(Record):
     details: tuple[Detail, ...] = ()
     """Facts told only when asked for."""
     change: Change | None = None
+    """The change of mind, None when the user keeps the wish."""
     remarks: Annotated[tuple[Remark, ...], LATER] = ()
     """Hints given late."""
     hesitation: Annotated[Name | None, LATER] = None
@@ -128,9 +166,13 @@ class Identity(Record):
     """Who the user is, as far as the user can prove it."""
 
     user_id: Name
+    """Id of the user in the database."""
     first_name: Name
+    """First name in the user's record."""
     last_name: Name
+    """Last name in the user's record."""
     zip: Name
+    """Zip code in the user's record."""
     email: str | None = None
     """None: the user does not remember it and gives name and zip code."""
 
@@ -148,14 +190,17 @@ class Scenario(Record):
     """All that the user simulator knows. The agent sees none of it but the words that are said."""
 
     identity: Identity
+    """Who the user is."""
     opening: Name
     """The user's first message: the first goal's request, with or without the identity."""
     goals: Annotated[tuple[Goal, ...], Field(min_length=1)]
-    raised_in_opening: int = Field(default=1, ge=1)
+    """What the user wants, in the order in which it is raised."""
+    raised_in_opening: Annotated[int, Unit("goals")] = Field(default=1, ge=1)
     """How many goals the opening already names; the others are raised when the ones before are done."""
-    patience: int = Field(default=4, ge=1, le=20)
+    patience: Annotated[int, Unit("messages")] = Field(default=4, ge=1, le=20)
     """Unhelpful agent messages after which the user leaves."""
     confirmation: Annotated[Confirmation, LATER] = Confirmation.BY_KIND
+    """To which listed actions the user says yes."""
     unknown: Annotated[tuple[Name, ...], LATER] = ()
     """Topics that the user knows nothing about, and says so: unhelpful is only who asks again."""
 
@@ -191,15 +236,21 @@ class Task(Record):
     """Initial world + user + success criteria. `task_id` is derived from the content (`schemas.ids.task_id`)."""
 
     task_id: Name
+    """Id of the task, from its content."""
     domain: Name
+    """Tool world, e.g. retail."""
     database_id: Name
+    """Generated database that the world starts from."""
     intent: Intent
+    """Kind of wish: plain, ambiguous, changing or infeasible."""
     pattern: Name
     """Failure pattern written into the wording, `none` for a plain task."""
     scenario: Scenario
+    """All that the user simulator knows; hidden from the agent."""
     reference: Annotated[tuple[Action, ...], Field(min_length=1)]
     """Tool calls (reads and writes) that solve the task when replayed in this order."""
     criteria: Criteria
+    """What the end of an episode must satisfy."""
     source_trajectory_id: str | None = None
     """Trajectory first: the explored episode that this task was made from."""
     cluster_id: str | None = None
@@ -226,14 +277,15 @@ class StopReason(StrEnum):
 class RewardParts(Record):
     """Named parts of the composite reward, before weights; inputs that rescoring needs."""
 
-    success: float = Field(ge=0, le=1)
-    action_checks: float = Field(ge=0, le=1)
+    success: Share
+    """1 when the end state satisfies the criteria, else 0."""
+    action_checks: Share
     """Share of required writes done exactly and confirmed first."""
     length_tokens: int = Field(ge=0)
     """Assistant tokens."""
-    repeats: int = Field(ge=0)
+    repeats: Annotated[int, Unit("calls")] = Field(ge=0)
     """Identical calls without a state change or new information between them."""
-    total: float
+    total: Reward
     """The weighted sum that the trainer saw."""
 
 
@@ -258,7 +310,8 @@ class UserFault(Record):
     """A mistake of the user simulator, after which an episode says little about the agent."""
 
     kind: UserFaultKind
-    turn: int = Field(ge=0)
+    """What it did wrong."""
+    turn: Index
     """Index into the trajectory's messages: the user's message at fault."""
     evidence: Name
     """What shows it, in at most 160 characters."""
@@ -268,25 +321,32 @@ class Trajectory(Record):
     """The stored record of one episode."""
 
     trajectory_id: Name
+    """Id of the episode, from task, policy version, trial and seed."""
     task_id: Name
+    """The task that was played."""
     database_id: str = ""
     """Database that the episode ran on."""
     policy: Name
     """`base`, `sft`, `rl-round-001`, or a program's name such as `planner/1`."""
     policy_version: Name
     """Checkpoint id of the acting policy, or the program's version."""
-    trial: int = Field(ge=0)
-    seed: int = Field(ge=0)
+    trial: Index
+    """Index of the repeat of the task by the same policy, from 0."""
+    seed: Seed
+    """Seed of every random choice behind this row."""
     messages: tuple[Message, ...]
+    """The dialogue, turn by turn, tool results included."""
     writes: tuple[Action, ...] = ()
     """Successful state-changing calls, in order."""
     stop_reason: StopReason
+    """Why the episode ended."""
     reward: RewardParts
-    token_ids: tuple[int, ...] = ()
+    """Named parts of the reward and their weighted total."""
+    token_ids: tuple[Annotated[int, Bits(32), Unit("number")], ...] = ()
     """The whole episode as the policy saw and wrote it; never re-tokenized."""
     assistant_mask: tuple[bool, ...] = ()
     """True where the policy sampled the token. Same length as token_ids."""
-    logprobs: tuple[float, ...] = ()
+    logprobs: tuple[Annotated[float, Bits(32), Unit("nats")], ...] = ()
     """Sampler log-probability (natural log, at the sampling temperature) of each sampled token, 0 elsewhere."""
     user_fault: UserFault | None = None
     """The user simulator's first mistake, None when it kept to its scenario; leaves the rates with the episode."""
@@ -300,11 +360,11 @@ class Trajectory(Record):
 class RlRollout(Trajectory):
     """A training episode with its place in the optimisation."""
 
-    train_step: int = Field(ge=0)
+    train_step: Annotated[Index, Bits(32)]
     """Optimizer step that sampled it."""
     group_id: Name
     """The episodes of one task whose rewards were normalised together."""
-    advantage: float
+    advantage: Annotated[Reward, Bits(32)]
     """Group-normalised reward that weighted the episode's tokens; kept in 32 bits."""
 
 
@@ -312,15 +372,28 @@ class DatabaseRow(Record):
     """A generated database: reproducible from (domain, generator version, seed, n_users), checked by its hash."""
 
     database_id: Name
+    """Id of the database, from its split and number."""
     domain: Name
+    """Tool world, e.g. retail."""
     split: Literal["train", "validation", "test"]
-    generator_version: int = Field(ge=1)
-    seed: int = Field(ge=0)
+    """What the database is for; no two splits share a user, order or product."""
+    generator_version: Annotated[int, Unit("number")] = Field(ge=1)
+    """Version of the database generator."""
+    seed: Seed
+    """Seed of every random choice behind this row."""
     n_users: int = Field(ge=1)
+    """Users in the database."""
     n_orders: int = Field(ge=0)
+    """Orders in the database."""
     n_products: int = Field(ge=1)
+    """Products in the database."""
     content_sha256: Name
+    """Hash of the generated database, checked when it is rebuilt."""
     user_ids: tuple[str, ...]
+    """Ids of all users."""
     order_ids: tuple[str, ...]
+    """Ids of all orders."""
     product_ids: tuple[str, ...]
+    """Ids of all products."""
     item_ids: tuple[str, ...]
+    """Ids of all item variants."""

@@ -4,11 +4,14 @@ Frozen pydantic records like those of `records`, under the same rules.
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.records import Name, Record, Task
+from schemas.records import Index, Name, Record, Reward, Seed, Share, Task, Unit
+
+Nats = Annotated[float, Unit("nats")]
+Ratio = Annotated[float, Field(ge=-1, le=1), Unit("1")]
 
 
 class ConductRule(StrEnum):
@@ -37,7 +40,7 @@ class Violation(Record):
     """What was done that the rulebook forbids."""
     trajectory_id: str = ""
     """The episode; empty for a dialogue that is not stored."""
-    turn: int = Field(ge=0)
+    turn: Index
     """Index into the trajectory's messages: the assistant message at fault."""
     evidence: Name
     """What shows it, in at most 160 characters: names of tools and arguments, no values."""
@@ -49,41 +52,80 @@ class Blame(StrEnum):
     AGENT = "agent"
     USER = "user_simulator"
     TASK = "task"
+    UNKNOWN = "unknown"
+    """The judge's reply could not be read."""
+
+
+class JudgeVote(Record):
+    """One of several answers of a judge to the same question."""
+
+    pattern: str
+    """The pattern it names, empty when it could not be read."""
+    blame: Blame
+    """Whom it blames."""
+    decisive_turn: Index
+    """Index into the trajectory's messages."""
+    n_repairs: int = Field(ge=0)
+    """How often it was asked again because the answer did not fit."""
+    parse_error: str = ""
+    """Why the last answer did not fit, empty when it did."""
 
 
 class Explanation(Record):
     """A judge's answer to "what went wrong?" for one failed trajectory."""
 
     explanation_id: Name
+    """Id of the explanation, from its content."""
     trajectory_id: Name
+    """The failed episode."""
     task_id: Name
+    """The task that was played."""
     text: Name
+    """What went wrong, in the judge's words."""
     blame: Blame
-    decisive_turn: int = Field(ge=0)
+    """Whose failure it was."""
+    decisive_turn: Index
     """Index into the trajectory's messages."""
-    evidence_turns: tuple[int, ...]
+    evidence_turns: tuple[Annotated[int, Unit("index")], ...]
+    """Indices of the messages that show the failure."""
     pattern: Name
     """A pattern of the domain's table as the judge reads the dialogue, or `other`."""
     made_by: Name
+    """Name and version of the judge."""
+    prompt_version: str = ""
+    """Name and hash of the prompt file, empty for a program."""
+    votes: tuple[JudgeVote, ...] = ()
+    """The answers that were counted, empty for a program."""
+    agreement: Annotated[float, Unit("share")] = Field(default=1.0, ge=0, le=1)
+    """Share of the votes that name this blame and pattern."""
+    parse_error: str = ""
+    """Set when no vote could be read: blame and pattern are then unknown."""
 
 
 class FailureCluster(Record):
     """Explanations with one cause."""
 
     cluster_id: Name
+    """Id of the cluster, from its members."""
     label: Name
+    """Short human-readable name of the cluster."""
     terms: tuple[str, ...]
+    """Words that tell the cluster from the others, most telling first."""
     pattern: Name
     """The pattern that most members' explanations name."""
-    size: int = Field(ge=1)
-    share: float = Field(gt=0, le=1)
+    size: Annotated[int, Unit("explanations")] = Field(ge=1)
+    """Members of the cluster."""
+    share: Annotated[float, Unit("share")] = Field(gt=0, le=1)
     """Size over all agent-blamed failures of the round."""
     explanation_ids: tuple[str, ...]
+    """Members of the cluster."""
     example_texts: tuple[str, ...]
+    """Explanations nearest to the cluster's centre."""
     previous_cluster_id: str | None = None
     """The nearest cluster of the round before, None when it is new."""
-    silhouette: float = Field(ge=-1, le=1)
-    stability_ari: float = Field(ge=-1, le=1)
+    silhouette: Ratio
+    """Mean silhouette of the members: how far the cluster stands from its neighbours."""
+    stability_ari: Ratio
     """Adjusted Rand index between this clustering and those of bootstrap resamples."""
 
 
@@ -91,15 +133,22 @@ class Checkpoint(Record):
     """A policy on disk; the folder's manifest carries the same fields."""
 
     checkpoint_id: Name
+    """Id of the checkpoint, from its content."""
     policy: Name
+    """Name of the trained policy, e.g. base, sft, rl-round-001."""
     kind: Literal["base", "sft", "rl"]
+    """Training that made the checkpoint."""
     path: Name
     """Relative to the warehouse root."""
     parent_checkpoint_id: str | None = None
+    """Checkpoint that training started from, None for the untrained policy."""
     n_parameters: int = Field(ge=1)
-    seed: int = Field(ge=0)
+    """Trainable parameters."""
+    seed: Seed
+    """Seed of every random choice behind this row."""
     n_steps: int = Field(ge=0)
-    pool_version: int | None = None
+    """Optimizer steps."""
+    pool_version: Annotated[int, Unit("number")] | None = None
     """Version of the `task_pool` table that was trained on."""
 
 
@@ -107,63 +156,96 @@ class TrainStep(Record):
     """Metrics of one optimizer step."""
 
     policy: Name
+    """Name of the trained policy."""
     stage: Literal["warmup", "sft", "grpo"]
-    step: int = Field(ge=0)
-    loss: float
-    learning_rate: float = Field(ge=0)
+    """Training stage."""
+    step: Index
+    """Optimizer step, from 0."""
+    loss: Nats
+    """Loss of the step."""
+    learning_rate: Annotated[float, Unit("1")] = Field(ge=0)
+    """Learning rate of the step."""
     n_tokens: int = Field(ge=0)
+    """Tokens under the loss in this step."""
     duration_s: float = Field(ge=0)
-    success_rate: float | None = None
-    mean_reward: float | None = None
+    """Wall time of the step."""
+    success_rate: Share | None = None
+    """Share of the step's episodes that succeeded."""
+    mean_reward: Reward | None = None
+    """Mean total reward of the step's episodes."""
     n_groups_used: int | None = None
+    """Groups with a spread in reward, trained on."""
     n_groups_dropped: int | None = None
     """Groups without spread in reward."""
-    kl: float | None = None
-    """Mean of (old logprob - new logprob) on sampled tokens, nats."""
-    entropy: float | None = None
-    clip_fraction: float | None = None
-    repeats_per_episode: float | None = None
+    kl: Nats | None = None
+    """Mean of (old logprob - new logprob) on sampled tokens."""
+    entropy: Nats | None = None
+    """Mean entropy of the policy on sampled tokens."""
+    clip_fraction: Share | None = None
+    """Share of sampled tokens whose ratio was clipped."""
+    repeats_per_episode: Annotated[float, Unit("calls")] | None = None
+    """Mean number of repeated calls per episode."""
     mean_length_tokens: float | None = None
+    """Mean assistant tokens per episode."""
 
 
 class TaskOutcome(Record):
     """One task's trials by one policy: what Pass^k and paired tests are computed from."""
 
     policy: Name
+    """Name of the acting policy."""
     policy_version: Name
+    """Checkpoint id of the acting policy."""
     task_id: Name
+    """The task that was played."""
     pattern: Name
+    """The task's failure pattern."""
     n_trials: int = Field(ge=1)
+    """Trials that count, infrastructure failures and user faults left out."""
     n_successes: int = Field(ge=0)
+    """Trials that succeeded."""
     n_excluded: int = Field(ge=0)
     """Trials lost to the infrastructure or to a user fault, not in n_trials."""
     n_user_faults: int = Field(default=0, ge=0)
     """Those of n_excluded that the user simulator spoilt."""
-    seed: int = Field(ge=0)
+    seed: Seed
+    """Seed of every random choice behind this row."""
 
 
 class PassHatK(Record):
     """One line of the report."""
 
     policy: Name
+    """Name of the acting policy."""
     policy_version: Name
-    k: int = Field(ge=1)
-    pass_hat_k: float = Field(ge=0, le=1)
-    ci_low: float = Field(ge=0, le=1)
-    ci_high: float = Field(ge=0, le=1)
+    """Checkpoint id of the acting policy."""
+    k: Annotated[int, Unit("trials")] = Field(ge=1)
+    """Number of trials that must all succeed."""
+    pass_hat_k: Share
+    """Chance that k trials of a task all succeed, mean over tasks."""
+    ci_low: Share
+    """Lower end of the 95 % bootstrap interval over tasks."""
+    ci_high: Share
+    """Upper end of the 95 % bootstrap interval over tasks."""
     n_tasks: int = Field(ge=1)
+    """Tasks in the estimate."""
     n_trials: int = Field(ge=1)
+    """Trials that count, infrastructure failures and user faults left out."""
     n_excluded: int = Field(ge=0)
+    """Trials lost to the infrastructure or to a user fault, not in n_trials."""
     n_user_faults: int = Field(default=0, ge=0)
     """Those of n_excluded that the user simulator spoilt."""
-    seed: int = Field(ge=0)
+    seed: Seed
+    """Seed of the bootstrap."""
 
 
 class Verdict(Record):
     """Whether an injected task may enter the pool."""
 
     task: Task
+    """The injected task."""
     executable: bool
+    """Whether the reference replays and the criteria hold: only then may the task enter the pool."""
     reason: Name
     """`ok`, or what failed, with the action and the tool's words."""
 
@@ -172,9 +254,10 @@ class PoolTask(Record):
     """A task in the pool of one round: the union of the accepted tasks of all rounds so far."""
 
     task: Task
+    """The accepted task."""
     added_in: Name
     """Round that brought it."""
-    weight: float = Field(gt=0)
+    weight: Annotated[float, Unit("1")] = Field(gt=0)
     """Sampling weight under the mixing policy."""
 
 
@@ -182,11 +265,31 @@ class GateResult(Record):
     """Verdict of one gate on one round of one table."""
 
     table: Name
+    """The checked table."""
     round: Name
+    """The checked round."""
     gate: Name
+    """Name of the check."""
     passed: bool
+    """Whether the round may be read."""
     n_rows: int = Field(ge=0)
+    """Rows that were checked."""
     bad_ids: tuple[str, ...] = ()
-    """At most 100, sorted."""
+    """Offending rows, at most 100, sorted."""
     numbers: dict[str, float] = Field(default_factory=dict)
+    """Measured values behind the verdict, by name."""
     message: str = ""
+    """Why it failed; of a passed gate, what a person should look at all the same."""
+
+
+class GateWaiver(Record):
+    """A person's decision that a round may be read although its gates object to it."""
+
+    table: Name
+    """The table that may be read."""
+    round: Name
+    """The round that may be read."""
+    reason: Name
+    """Why it may be read all the same."""
+    by: Name
+    """Who decided."""

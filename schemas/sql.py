@@ -17,8 +17,11 @@ from schemas.views import VIEWS, View
 
 __all__ = ["Source", "answer"]
 
-Source = Callable[[TableSpec], pads.Dataset | pa.Table]
-"""Where a table's rows are; raises CorruptTableError when it is damaged."""
+Source = Callable[[TableSpec, bool], pads.Dataset | pa.Table | None]
+"""Rows of a table, given whether the query names it; None when they would be converted for nothing.
+
+Raises CorruptTableError when the table is damaged.
+"""
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
@@ -79,12 +82,15 @@ def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 
 def _register_tables(connection: duckdb.DuckDBPyConnection, text: str, source: Source, up_to: str | None) -> None:
     for name, spec in TABLES.items():
+        named = _names(text, name)
         try:
-            rows = source(spec)
+            rows = source(spec, named)
         except CorruptTableError:
             # A damaged table must not take down questions about the others.
-            if _names(text, name):
+            if named:
                 raise
+            continue
+        if rows is None:
             continue
         if up_to is None:
             connection.register(name, rows)

@@ -27,10 +27,10 @@ from schemas.errors import (
     WarehouseError,
 )
 from schemas.ids import content_id, round_number
-from schemas.lance_table import LanceTable, Snapshot, equal, one_of
+from schemas.lance_table import LanceTable, Snapshot, equal
 from schemas.locks import exclusive
 from schemas.records import BOOTSTRAP, Record
-from schemas.results import GateResult
+from schemas.results import GateResult, GateWaiver
 from schemas.sql import answer
 from schemas.verdicts import VERDICT_COLUMNS, Verdict, fingerprints, objection
 
@@ -84,8 +84,8 @@ class Warehouse:
             WarehouseError: When a row isn't the table's record, or the disk refuses.
         """
         spec = table_spec(table)
-        if table == "gate_results":
-            raise ConfigError(f"{table}[{round}]: expected verdicts one by one, got a whole round; use record_gate")
+        if table in ("gate_results", "gate_waivers"):
+            raise ConfigError(f"{table}[{round}]: expected verdicts one by one, got a round; use record_gate or waive")
         data = to_arrow(spec, rows, _checked_round(round))
         with self._exclusive(table, round):
             return self._table(spec).replace(round, equal(ROUND, round), data)
@@ -100,20 +100,46 @@ class Warehouse:
         Raises:
             UnknownRoundError: When the checked table has no such round.
         """
-        checked = table_spec(result.table)
-        snapshot = self._snapshot(checked, version)
-        self._require_rounds(checked, snapshot, [result.round])
-        extra = {
-            "checked_version": snapshot.version if snapshot else 0,
-            "checked_fingerprint": self._fingerprints(checked, snapshot, [result.round])[result.round],
-        }
-        spec = TABLES["gate_results"]
-        data = to_arrow(spec, [result], result.round, extra=extra)
-        where = " AND ".join(equal(name, getattr(result, name)) for name in ("round", "table", "gate"))
-        with self._exclusive(spec.name, content_id("gate", [result.round, result.table, result.gate])):
-            version = self._table(spec).replace(result.round, where, data)
-        self._table(spec).compact(MAX_GATE_FRAGMENTS)
+        key = {"round": result.round, "table": result.table, "gate": result.gate}
+        written = self._record_about("gate_results", result, key, self._content(result.table, result.round, version))
+        self._table(TABLES["gate_results"]).compact(MAX_GATE_FRAGMENTS)
+        return written
+
+    def waive(self, waiver: GateWaiver) -> int:
+        """Let a round be read although its gates object, as long as its rows stay as they are; stored and logged.
+
+        Raises:
+            UnknownRoundError: When the table has no such round.
+        """
+        content = self._content(waiver.table, waiver.round)
+        key = {"round": waiver.round, "table": waiver.table, "checked_fingerprint": str(content["checked_fingerprint"])}
+        version = self._record_about("gate_waivers", waiver, key, content)
+        logger.warning("%s[%s]: %s lets it be read: %s", waiver.table, waiver.round, waiver.by, waiver.reason)
         return version
+
+    def migrate(self, table: str) -> tuple[int, int] | None:
+        """Rewrite a table of an older schema version in today's columns, in one commit.
+
+        The verdicts on its rounds go on holding, and `version=` goes on reading what was there before.
+
+        Returns:
+            Schema versions before and after, None when there is nothing to do.
+
+        Raises:
+            ConcurrentWriteError: When another process migrates the table, or writes to it.
+            WarehouseError: When the migrations don't lead to today's columns, or the disk refuses.
+        """
+        with self._exclusive(table, "migration"):
+            return self._table(table_spec(table)).upgrade()
+
+    def outdated(self, table: str) -> tuple[int, int] | None:
+        """Schema version of a table's newest rows and of today's columns, None when they are the same."""
+        return self._table(table_spec(table)).outdated()
+
+    def waiver(self, table: str, round: str) -> GateWaiver | None:
+        """The decision of a person that stands on the round's rows as they are, None when there is none."""
+        waivers = self._waivers(table_spec(table), [round])
+        return waivers.get((round, str(self._content(table, round)["checked_fingerprint"]))) if waivers else None
 
     # Reading
 
@@ -138,7 +164,7 @@ class Warehouse:
         Raises:
             UnknownTableError: When the table isn't declared.
             UnknownRoundError: When a round was never written.
-            UngatedRoundError: When gates guard the table and a round has not passed them.
+            UngatedRoundError: When a round has not passed its gates and nobody has waived them.
             CorruptTableError: When a file is damaged.
         """
         data = self.read_arrow(table, round, rounds=rounds, version=version, allow_ungated=allow_ungated)
@@ -166,7 +192,7 @@ class Warehouse:
         schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
         if snapshot is None or not wanted:
             return schema.empty_table()
-        return pa.concat_tables([snapshot.rows(schema.names, equal(ROUND, key)) for key in wanted])
+        return pa.concat_tables([snapshot.rows(schema.names, {ROUND: [key]}) for key in wanted])
 
     def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
         """Some columns of the rows in which each column of `where` holds one of its texts; gates are not asked.
@@ -177,7 +203,7 @@ class Warehouse:
         spec = table_spec(table)
         if (snapshot := self._snapshot(spec)) is None:
             return pa.schema([spec.schema.field(name) for name in columns]).empty_table()
-        return snapshot.rows(columns, " AND ".join(one_of(name, values) for name, values in where.items()) or "true")
+        return snapshot.rows(columns, where)
 
     def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
         """All rounds of a table for Polars, filters and projections pushed down; gates are not asked."""
@@ -185,7 +211,8 @@ class Warehouse:
         snapshot = self._snapshot(spec, version)
         if snapshot is None:
             return pl.LazyFrame(pl.from_arrow(spec.schema.empty_table()))
-        return pl.scan_pyarrow_dataset(snapshot.dataset)
+        rows = snapshot.source
+        return pl.LazyFrame(pl.from_arrow(rows)) if isinstance(rows, pa.Table) else pl.scan_pyarrow_dataset(rows)
 
     def rounds(self, table: str, *, version: int | None = None) -> list[str]:
         """Rounds that were written, in order, also those written without rows."""
@@ -219,9 +246,11 @@ class Warehouse:
         if up_to is not None:
             self._require_written(up_to)
 
-        def source(spec: TableSpec) -> lance.LanceDataset | pa.Table:
+        def source(spec: TableSpec, named: bool) -> lance.LanceDataset | pa.Table | None:
             snapshot = self._snapshot(spec, versions.get(spec.name))
-            return snapshot.dataset if snapshot else spec.schema.empty_table()
+            if snapshot is None:
+                return spec.schema.empty_table()
+            return snapshot.source if named or snapshot.upgrade is None else None
 
         return answer(query, source, up_to)
 
@@ -274,7 +303,7 @@ class Warehouse:
     def _fingerprints(self, spec: TableSpec, snapshot: Snapshot | None, rounds: Sequence[str]) -> dict[str, str]:
         if snapshot is None or ROUND_FINGERPRINT not in spec.schema.names:
             return dict.fromkeys(rounds, "")
-        rows = snapshot.rows([ROUND, ROUND_FINGERPRINT], one_of(ROUND, rounds))
+        rows = snapshot.rows([ROUND, ROUND_FINGERPRINT], {ROUND: rounds})
         return fingerprints(rows, rounds, spec.name)
 
     def _require_gates(
@@ -292,22 +321,53 @@ class Warehouse:
         verdicts = self._verdicts(spec, rounds)
         for key in rounds:
             problem = objection([v for v in verdicts if v.round == key], contents[key])
-            if problem and pinned and self._passed_before(spec, key, contents[key]):
+            if not problem or (pinned and self._passed_before(spec, key, contents[key])):
                 continue
-            if problem and allow_ungated:
+            if waiver := self._waivers(spec, [key]).get((key, contents[key])):
+                said = f"as {waiver.by} lets it ({waiver.reason})"
+                logger.warning("%s[%s]: read %s, with %s", spec.name, key, said, problem)
+            elif allow_ungated:
                 logger.warning("%s[%s]: read ungated, with %s", spec.name, key, problem)
-            elif problem:
+            else:
                 raise UngatedRoundError(
                     f"{spec.name}[{key}]: expected every gate passed on the rows as they are, got {problem}; "
-                    "run the round's checks, or pass allow_ungated to look at it all the same"
+                    "run the round's checks, pass allow_ungated to look at it all the same, or waive them with "
+                    f"`python -m jobs waive {spec.name} {key} --reason ...`"
                 )
 
     def _verdicts(self, checked: TableSpec, rounds: Sequence[str], version: int | None = None) -> list[Verdict]:
         spec = TABLES["gate_results"]
         if (snapshot := self._snapshot(spec, version)) is None:
             return []
-        where = f"{one_of(ROUND, rounds)} AND {equal('table', checked.name)}"
+        where = {ROUND: rounds, "table": [checked.name]}
         return [Verdict(**row) for row in snapshot.rows(VERDICT_COLUMNS, where).to_pylist()]
+
+    def _waivers(self, checked: TableSpec, rounds: Sequence[str]) -> dict[tuple[str, str], GateWaiver]:
+        """(round, fingerprint of the rows that were decided on) -> decision."""
+        spec = TABLES["gate_waivers"]
+        if (snapshot := self._snapshot(spec)) is None:
+            return {}
+        rows = snapshot.rows(spec.schema.names, {ROUND: rounds, "table": [checked.name]})
+        marks = rows.column("checked_fingerprint").to_pylist()
+        waivers = [row for row in from_arrow(spec, rows) if isinstance(row, GateWaiver)]
+        return {(row.round, mark): row for row, mark in zip(waivers, marks, strict=True)}
+
+    def _content(self, table: str, round: str, version: int | None = None) -> dict[str, object]:
+        """What a verdict on a round refers to: version and fingerprint."""
+        spec = table_spec(table)
+        snapshot = self._snapshot(spec, version)
+        self._require_rounds(spec, snapshot, [round])
+        mark = self._fingerprints(spec, snapshot, [round])[round]
+        return {"checked_version": snapshot.version if snapshot else 0, "checked_fingerprint": mark}
+
+    def _record_about(
+        self, table: str, row: GateResult | GateWaiver, key: Mapping[str, str], content: Mapping[str, object]
+    ) -> int:
+        """Keep one row about a round of another table, instead of the one with the same key."""
+        spec = TABLES[table]
+        data = to_arrow(spec, [row], row.round, extra=content)
+        with self._exclusive(spec.name, content_id("gate", list(key.values()))):
+            return self._table(spec).replace(row.round, " AND ".join(equal(*item) for item in key.items()), data)
 
     def _passed_before(self, spec: TableSpec, round: str, content: str) -> bool:
         """Whether a replaced round's content was let through in its day: the newest verdicts on it decide."""

@@ -8,8 +8,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.pages import write_gate_page
+from jobs.__main__ import main
 from jobs.control import control_profile, control_root, copy_bootstrap
-from jobs.progress import unfinished
+from jobs.progress import is_finished, unfinished
 from jobs.runner import LoopRunner
 from jobs.tables import results_text
 from schemas import BOOTSTRAP, Checkpoint, GateError, PassHatK
@@ -41,6 +43,19 @@ def test_the_report_has_every_policy_with_interval_and_counts(runner: LoopRunner
     assert rows["k"].unique().sort().to_list() == [1, 2]
     assert rows.filter(pl.col("pass_hat_k").is_between(pl.col("ci_low"), pl.col("ci_high"))).height == rows.height
     assert rows["n_tasks"].unique().to_list() == [12]
+
+
+@pytest.mark.parametrize("table", [name for name, spec in TABLES.items() if spec.origins])
+def test_every_value_is_found_in_the_columns_it_is_taken_from(runner: LoopRunner, table: str):
+    rows = runner.warehouse.scan(table).collect()
+    for column, origins in TABLES[table].origins.items():
+        known: set[str] = set()
+        for origin in origins:
+            other, _, name = origin.partition(".")
+            known.update(map(repr, runner.warehouse.scan(other).select(name).collect()[name].to_list()))
+        values = rows[column].drop_nulls().to_list()
+        found = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        assert {repr(item) for item in found} <= known or {repr(value) for value in values} <= known, column
 
 
 def test_one_query_follows_a_failure_to_the_training_group_it_led_to(runner: LoopRunner):
@@ -128,11 +143,44 @@ def test_a_failed_gate_stops_the_run_and_names_gate_and_remedy(tmp_path: Path, m
         assert runner.warehouse.read("sft_trajectories", BOOTSTRAP)
 
 
+def test_a_waived_round_lets_the_loop_go_on_and_the_page_shows_who_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("quality.world_gates.wording_key", lambda task: "the same")
+    with scripted_runner(tmp_path) as runner:
+        with pytest.raises(GateError, match="tasks_distinct"):
+            runner.run_bootstrap()
+        monkeypatch.undo()
+        refused = min(row["table"] for row in runner.warehouse.sql(FAILED).to_pylist())
+        words = ["--reason", "the twins are meant", "--by", "mira", "--warehouse", str(tmp_path)]
+        assert main(["waive", refused, BOOTSTRAP, *words]) == 0
+        assert is_finished(runner.warehouse, runner.profile, refused, BOOTSTRAP)
+        page = write_gate_page(runner.warehouse, BOOTSTRAP).read_text()
+        assert "mira lets it be read" in page and "tasks distinct" in page
+        assert runner.warehouse.read(refused, BOOTSTRAP)
+
+
+FAILED = 'select "table" from gate_results where not passed'
+
+
+def test_violations_of_all_played_episodes_are_typed_rows_with_their_turn(runner: LoopRunner):
+    for split in ("validation", "baseline_test", "test", "rl"):
+        query = f"""
+            select distinct r.messages[v.turn + 1].role as role
+            from {split}_violations v join {split}_rollouts r using (trajectory_id)
+        """
+        assert runner.warehouse.sql(query).to_pylist() == [{"role": "assistant"}], split
+    told = metadata(runner, "validation_violations", "round-001")
+    assert 0 < told["breach_share"].value <= 1
+    assert "needless_transfer" in told["by_rule"].value
+
+
 def test_every_materialization_tells_rows_versions_seed_and_duration(runner: LoopRunner):
     for table, partition in (("task_pool", "round-002"), ("rl_checkpoint", "round-001"), ("test_tasks", None)):
         told = metadata(runner, table, partition)
-        wanted = {"dagster/row_count", "table_version", "schema_version", "versions_read", "seed", "duration_s"}
-        assert wanted <= set(told)
+        rows = "dagster/partition_row_count" if partition else "dagster/row_count"
+        wanted = {rows, "table_version", "schema_version", "versions_read", "seed", "duration_s"}
+        assert wanted | {"dagster/column_schema", "dagster/column_lineage"} <= set(told)
     assert metadata(runner, "task_pool", "round-002")["versions_read"].value["executable_tasks"] > 0
     assert "policy_version" in metadata(runner, "validation_rollouts", "round-001")
 

@@ -20,6 +20,7 @@ from tests.fixtures.loop import scripted_runner
         (["round", "99"], "round[round-099]: expected one of round-001..round-032"),
         (["round", "round-1"], "round[round-1]"),
         (["control"], "expected a warehouse with a profile"),
+        (["waive", "task_pool", "round-001", "--reason", "looked"], "expected a folder, got none"),
         (["table"], "run `python -m jobs demo` first"),
     ],
 )

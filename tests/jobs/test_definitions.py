@@ -1,3 +1,4 @@
+import graphlib
 import json
 import subprocess
 import sys
@@ -8,12 +9,14 @@ import dagster as dg
 
 from jobs.definitions import defs
 from jobs.loop import JOBS
+from schemas.columns import TABLES
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SNAPSHOT = Path(__file__).with_name("asset_specs.json")
 
 ROUND_ASSETS = {
     "validation_rollouts",
+    "validation_violations",
     "validation_outcomes",
     "judge_explanations",
     "failure_clusters",
@@ -23,8 +26,10 @@ ROUND_ASSETS = {
     "task_pool",
     "rl_checkpoint",
     "rl_rollouts",
+    "rl_violations",
     "rl_metrics",
     "test_rollouts",
+    "test_violations",
     "test_outcomes",
     "pass_hat_k_report",
     "round_report",
@@ -67,6 +72,35 @@ def test_the_pool_and_the_report_read_all_earlier_rounds_and_nothing_closes_the_
     assert specs()["round_policy"]["deps"] == ["sft_checkpoint"]
 
 
+def test_every_table_shows_its_columns_constraints_and_where_their_values_come_from():
+    shown = {spec.key.to_user_string(): spec.metadata for spec in defs.resolve_all_asset_specs()}
+    for table, spec in TABLES.items():
+        if table in ("gate_results", "gate_waivers"):
+            continue
+        paths = [path for column in spec.columns for path, _ in column.walk()]
+        assert [column.name for column in shown[table]["dagster/column_schema"].columns] == paths
+        assert all(column.description for column in shown[table]["dagster/column_schema"].columns)
+    columns = {column.name: column for column in shown["rl_rollouts"]["dagster/column_schema"].columns}
+    assert columns["reward.success"].constraints.other == ["[0, 1]"]
+    assert columns["trajectory_id"].constraints.unique
+    assert columns["reward.length_tokens"].description == "Assistant tokens. Unit: tokens."
+    lineage = shown["rl_rollouts"]["dagster/column_lineage"].deps_by_column
+    assert lineage["task_id"] == [dg.TableColumnDep(dg.AssetKey("task_pool"), "task_id")]
+
+
+def test_columns_are_taken_from_assets_that_exist_and_never_in_a_circle():
+    lineage = {spec.key: spec.metadata.get("dagster/column_lineage") for spec in defs.resolve_all_asset_specs()}
+    arrows = {
+        (key, column): {(dep.asset_key, dep.column_name) for dep in deps}
+        for key, found in lineage.items()
+        if found
+        for column, deps in found.deps_by_column.items()
+    }
+    assert {key for deps in arrows.values() for key, _ in deps} <= set(lineage)
+    assert len(arrows) > 40
+    list(graphlib.TopologicalSorter(arrows).static_order())
+
+
 def test_every_stored_table_but_the_announced_one_is_guarded_by_blocking_checks():
     graph = defs.resolve_asset_graph()
     guarded = {check.asset_key.to_user_string() for check in graph.asset_check_keys}
@@ -75,7 +109,17 @@ def test_every_stored_table_but_the_announced_one_is_guarded_by_blocking_checks(
 
 
 def test_the_code_location_loads_fast_and_without_the_heavy_libraries():
-    heavy = ("torch", "transformers", "great_expectations", "sklearn", "matplotlib")
+    heavy = {
+        "torch",
+        "transformers",
+        "great_expectations",
+        "sklearn",
+        "matplotlib",
+        "lance",
+        "lancedb",
+        "duckdb",
+        "pandas",
+    }
     code = f"import sys; import jobs.definitions; print([name for name in {heavy} if name in sys.modules])"
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -92,7 +92,7 @@ def make_rollout(index: int = 0, **changes: object) -> RlRollout:
 
 
 def test_every_declared_table_has_gates_and_the_registry_knows_no_other() -> None:
-    assert set(tables_with_gates()) == set(TABLES) - {"gate_results"}
+    assert set(tables_with_gates()) == {name for name, spec in TABLES.items() if spec.gated}
     with pytest.raises(UnknownTableError, match="nonsense"):
         gates_for("nonsense")
 
@@ -202,7 +202,7 @@ def test_every_injected_task_has_one_consistent_verdict() -> None:
     context = make_context({"injected_tasks": [task, other]})
     verdicts = [Verdict(task=task, executable=True, reason="ok"), Verdict(task=other, executable=False, reason="no")]
     result = verdict_of("verdicts_consistent", "executable_tasks", verdicts, context)
-    assert result.passed and result.numbers["executable_share"] == 0.5
+    assert result.passed and result.numbers["rejected_share"] == 0.5
     assert "has no verdict" in refused("verdicts_consistent", "executable_tasks", verdicts[:1], context)
     lying = [verdicts[0], Verdict(task=other, executable=True, reason="no")]
     assert "reason is 'no'" in refused("verdicts_consistent", "executable_tasks", lying, context)

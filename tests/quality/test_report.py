@@ -77,7 +77,7 @@ def test_the_page_is_one_well_formed_file_without_scripts_or_outside_links(full:
     page = round_report_html(full)
     tags = parsed(page)
     assert "script" not in tags.seen
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in tags.sources)
+    assert all(source.startswith(("data:image/png;base64,", "#", "round-001-gates")) for source in tags.sources)
     assert page.encode("utf-8") and len(page) < 3_000_000
 
 
@@ -114,7 +114,8 @@ def test_the_same_rows_give_the_same_page(full: RoundReport) -> None:
 
 def test_a_round_without_rows_says_so() -> None:
     page = round_report_html(RoundReport(round="round-001"))
-    assert parsed(page).sources == ["#results", "#training", "#clusters", "#pool", "#episodes"]
+    anchors = ["#results", "#training", "#clusters", "#pool", "#episodes"]
+    assert parsed(page).sources == [*anchors, "round-001-gates.html"]
     assert page.count("Nothing to show") == 5
 
 

@@ -14,7 +14,8 @@ from schemas import BOOTSTRAP, CorruptTableError, Criteria, Record, WarehouseErr
 from schemas.codec import fingerprint, from_arrow, to_arrow
 from schemas.columns import TABLES
 
-EXTRA: Mapping[str, Mapping[str, object]] = {"gate_results": {"checked_version": 1, "checked_fingerprint": "f"}}
+_CHECKED = {"checked_version": 1, "checked_fingerprint": "f"}
+EXTRA: Mapping[str, Mapping[str, object]] = {"gate_results": _CHECKED, "gate_waivers": _CHECKED}
 FLOAT32 = {"logprobs", "advantage"}
 INT32 = {"token_ids", "train_step"}
 JSON = st.recursive(
@@ -57,7 +58,7 @@ def rows_of(record: type[Record]) -> st.SearchStrategy[Any]:
         fields[name] = values_of(info.annotation, name).filter(lambda v, a=adapter: valid(a, v))
     if "patience" in fields:
         fields["patience"] = st.integers(1, 20)
-    if record.__name__ == "GateResult":
+    if record.__name__ in ("GateResult", "GateWaiver"):
         fields["round"] = st.just("round-001")
     for name in ("success", "action_checks", "share", "silhouette", "stability_ari", "pass_hat_k", "ci_low", "ci_high"):
         if name in fields:

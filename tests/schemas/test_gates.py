@@ -102,9 +102,12 @@ def test_looking_at_an_ungated_round_is_possible_and_logged(
     assert "judge_explanations[round-001]: read ungated" in caplog.text
 
 
-def test_a_table_without_gates_needs_none(warehouse: Warehouse, make) -> None:
+def test_only_the_verdicts_themselves_are_read_without_gates(warehouse: Warehouse, make) -> None:
     warehouse.replace_round("sft_metrics", "round-001", [make.step(0)])
-    assert warehouse.read("sft_metrics", "round-001") == [make.step(0)]
+    with pytest.raises(UngatedRoundError, match="no gate that ran"):
+        warehouse.read("sft_metrics", "round-001")
+    warehouse.record_gate(make.gate("sft_metrics", "round-001"))
+    assert len(warehouse.read("gate_results", "round-001")) == 1
 
 
 def test_a_verdict_needs_a_round_to_be_about(warehouse: Warehouse, make) -> None:

@@ -21,7 +21,7 @@ from schemas.store import Warehouse
 def test_a_round_comes_back_equal_and_in_order(warehouse: Warehouse, make) -> None:
     rows = [make.outcome(f"t{number}") for number in (3, 1, 2)]
     assert warehouse.replace_round("test_outcomes", "round-001", rows) == warehouse.version("test_outcomes")
-    assert warehouse.read("test_outcomes", "round-001") == rows
+    assert warehouse.read("test_outcomes", "round-001", allow_ungated=True) == rows
 
 
 def test_replacing_a_round_leaves_the_others_and_never_doubles(warehouse: Warehouse, make) -> None:
@@ -30,8 +30,8 @@ def test_replacing_a_round_leaves_the_others_and_never_doubles(warehouse: Wareho
     warehouse.replace_round("test_outcomes", "round-002", two)
     for _ in range(2):
         warehouse.replace_round("test_outcomes", "round-001", one)
-    assert warehouse.read("test_outcomes") == one + two
-    assert warehouse.read("test_outcomes", rounds=["round-002", "round-001"]) == two + one
+    assert warehouse.read("test_outcomes", allow_ungated=True) == one + two
+    assert warehouse.read("test_outcomes", rounds=["round-002", "round-001"], allow_ungated=True) == two + one
     assert warehouse.rounds("test_outcomes") == ["round-001", "round-002"]
 
 
@@ -42,31 +42,31 @@ def test_a_replacement_is_one_version(warehouse: Warehouse, make) -> None:
 
 def test_an_empty_round_is_not_an_unknown_one(warehouse: Warehouse, make) -> None:
     warehouse.replace_round("test_outcomes", "round-001", [])
-    assert warehouse.read("test_outcomes", "round-001") == []
+    assert warehouse.read("test_outcomes", "round-001", allow_ungated=True) == []
     warehouse.replace_round("test_outcomes", "round-002", [make.outcome("a")])
     warehouse.replace_round("test_outcomes", "round-002", [])
-    assert warehouse.read("test_outcomes", "round-002") == []
+    assert warehouse.read("test_outcomes", "round-002", allow_ungated=True) == []
     assert warehouse.rounds("test_outcomes") == ["round-001", "round-002"]
     warehouse.replace_round("test_outcomes", "round-001", [make.outcome("b")])
-    assert warehouse.read("test_outcomes") == [make.outcome("b")]
+    assert warehouse.read("test_outcomes", allow_ungated=True) == [make.outcome("b")]
 
 
 def test_an_old_version_stays_readable(warehouse: Warehouse, make) -> None:
     old = warehouse.replace_round("test_outcomes", "round-001", [make.outcome("a")])
     warehouse.replace_round("test_outcomes", "round-001", [make.outcome("b")])
     warehouse.replace_round("test_outcomes", "round-002", [])
-    assert warehouse.read("test_outcomes", "round-001", version=old) == [make.outcome("a")]
+    assert warehouse.read("test_outcomes", "round-001", version=old, allow_ungated=True) == [make.outcome("a")]
     assert warehouse.rounds("test_outcomes", version=old) == ["round-001"]
     with pytest.raises(WarehouseError, match=r"test_outcomes: expected a version in 1\.\.\d, got 99"):
-        warehouse.read("test_outcomes", "round-001", version=99)
+        warehouse.read("test_outcomes", "round-001", version=99, allow_ungated=True)
 
 
 def test_an_unknown_round_names_those_that_exist(warehouse: Warehouse, make) -> None:
     with pytest.raises(UnknownRoundError, match="there is none"):
-        warehouse.read("test_outcomes", "round-001")
+        warehouse.read("test_outcomes", "round-001", allow_ungated=True)
     warehouse.replace_round("test_outcomes", "round-002", [make.outcome("a")])
     with pytest.raises(UnknownRoundError, match=r"test_outcomes\[round-001\].*round-002"):
-        warehouse.read("test_outcomes", "round-001")
+        warehouse.read("test_outcomes", "round-001", allow_ungated=True)
 
 
 def test_an_unknown_table_is_refused_by_every_door(warehouse: Warehouse) -> None:
@@ -96,7 +96,7 @@ def test_verdicts_cannot_be_replaced_wholesale(warehouse: Warehouse) -> None:
 
 def test_round_and_rounds_together_are_refused(warehouse: Warehouse) -> None:
     with pytest.raises(ConfigError, match="got both"):
-        warehouse.read("test_outcomes", "round-001", rounds=["round-001"])
+        warehouse.read("test_outcomes", "round-001", rounds=["round-001"], allow_ungated=True)
 
 
 def test_scan_filters_and_projects_before_it_loads(warehouse: Warehouse, make) -> None:
@@ -112,7 +112,8 @@ def test_scan_filters_and_projects_before_it_loads(warehouse: Warehouse, make) -
 
 def test_read_arrow_reads_only_the_columns_asked_for(warehouse: Warehouse, make) -> None:
     warehouse.replace_round("test_outcomes", BOOTSTRAP, [make.outcome("a")])
-    assert warehouse.read_arrow("test_outcomes", BOOTSTRAP, columns=["task_id"]).to_pydict() == {"task_id": ["a"]}
+    found = warehouse.read_arrow("test_outcomes", BOOTSTRAP, columns=["task_id"], allow_ungated=True)
+    assert found.to_pydict() == {"task_id": ["a"]}
 
 
 def test_the_root_is_made_and_a_file_is_refused(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_uri_root_works_like_a_folder_for_tables(tmp_path: Path, make) -> None
     remote = Warehouse.open(f"file-object-store://{tmp_path}/far")
     remote.replace_round("test_outcomes", "round-001", [make.outcome("a")])
     remote.replace_round("test_outcomes", "round-001", [make.outcome("b")])
-    assert remote.read("test_outcomes") == [make.outcome("b")]
+    assert remote.read("test_outcomes", allow_ungated=True) == [make.outcome("b")]
     with pytest.raises(ConfigError, match="local root"):
         remote.checkpoint_dir("ckpt-1")
 
@@ -155,4 +156,4 @@ def test_any_sequence_of_writes_equals_a_dict_of_rounds(tmp_path_factory, make, 
         warehouse.replace_round("test_outcomes", key, model[key])
     assert warehouse.rounds("test_outcomes") == sorted(model)
     for key, rows in model.items():
-        assert warehouse.read("test_outcomes", key) == rows
+        assert warehouse.read("test_outcomes", key, allow_ungated=True) == rows

@@ -2,6 +2,7 @@
 
 from env_sim.domains.retail import DOMAIN
 from env_sim.domains.retail.compact import build_spec
+from env_sim.domains.retail.damage import damages
 from env_sim.domains.retail.expert import Expert
 from env_sim.domains.retail.explorer import explore
 from env_sim.domains.retail.patterns import PATTERNS
@@ -19,5 +20,6 @@ KIT = TaskKit(
     explore=explore,
     write_task=write_task,
     expert=Expert,
+    damages=damages,
     soundness=SoundnessKit(WordPlanner, task_rules, case_rules, read_cases),
 )
