@@ -17,7 +17,7 @@ __all__ = ["injection_plan", "planned_counts"]
 def injection_plan(profile: Profile, clusters: Sequence[FailureCluster]) -> PatternPlan:
     """What a round injects, given its failures."""
     kit = load_task_kit(profile.domain)
-    return plan_patterns(profile.targeting, clusters, kit.pattern_names(), kit.patterns[0].name, profile.injection)
+    return plan_patterns(profile.targeting, clusters, profile.hard_patterns, kit.patterns[0].name, profile.injection)
 
 
 def planned_counts(profile: Profile, table: str, clusters: Sequence[FailureCluster]) -> Mapping[str, int]:
@@ -33,4 +33,4 @@ def planned_counts(profile: Profile, table: str, clusters: Sequence[FailureClust
         return injection_plan(profile, clusters).counts
     if table not in counts:
         raise ConfigError(f"plan[{table}]: expected a table of tasks that a profile plans, got another; plan it here")
-    return pattern_counts(standard_mix(profile.domain, plain), counts[table])
+    return pattern_counts(standard_mix(profile.domain, plain, profile.hard_patterns), counts[table])

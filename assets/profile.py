@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from assets.rounds import MAX_ROUNDS
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
+from env_sim.task_kits import load_task_kit
 from quality.clusters import ClusterConfig
 from quality.gate import GateLimits
 from schemas import ConfigError
@@ -92,6 +93,9 @@ class Profile(Settings):
     """Every random choice derives from it, the asset's name and the round."""
     rounds: int = Field(default=2, ge=1, le=MAX_ROUNDS)
     """Where the sensor and the demo stop."""
+    patterns: tuple[str, ...] = ()
+    """Failure patterns that tasks are written with, `a+b` for two in one task; empty: all of the domain's table. Their
+    set is part of every draw, so a profile whose rows are to stay names them."""
     targeting: Targeting = "clusters"
     """How injected patterns are chosen; `none` is the control arm: the same budget on plain tasks."""
     start_from: Literal["sft", "previous_rl"] = "sft"
@@ -116,6 +120,11 @@ class Profile(Settings):
     """Processes of rollouts and training, one thread each; as many as there are cores."""
     max_turns: int = Field(default=30, ge=2, le=500)
     """Assistant messages after which an episode is cut; the longest reference needs about 20."""
+
+    @property
+    def hard_patterns(self) -> tuple[str, ...]:
+        """The patterns by name."""
+        return self.patterns or tuple(load_task_kit(self.domain).pattern_names())
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -171,12 +180,32 @@ def validated_profile(content: Mapping[str, Any], file: str) -> Profile:
     """The profile of these values; `file` is where they come from, for the message.
 
     Raises:
-        ConfigError: Naming every key that is unknown or out of bounds.
+        ConfigError: Naming every key that is unknown or out of bounds, or the first pattern that can't be written.
     """
     try:
-        return Profile.model_validate(content)
+        profile = Profile.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(_in_words(line, file) for line in error.errors())) from error
+    _check_patterns(profile, file)
+    return profile
+
+
+def _check_patterns(profile: Profile, file: str) -> None:
+    for place, name in enumerate(profile.patterns):
+        kit = load_task_kit(profile.domain)
+        try:
+            problem = kit.why_not(name)
+        except ConfigError as error:
+            problem = str(error)
+        if name == kit.patterns[0].name:
+            problem = "plain tasks have shares of their own (tasks.*_plain_share, injection.plain_share)"
+        if name in profile.patterns[:place]:
+            problem = "it stands there twice"
+        if problem:
+            raise ConfigError(
+                f"profile[{file}: patterns]: expected failure patterns of {profile.domain} that can be written, "
+                f"got {name!r}: {problem}; correct the name or remove it"
+            )
 
 
 def _in_words(line: Any, file: str) -> str:

@@ -34,7 +34,8 @@ def _databases(split: Split) -> dg.AssetsDefinition:
         seed = stage.seed("databases")
         numbers = progress(range(count), f"{split} databases")
         rows = [domain.database_row(split, number, seed, n_users) for number in numbers]
-        told = {"users": sum(row.n_users for row in rows), "orders": sum(row.n_orders for row in rows)}
+        n_entities = sum(len(each.ids) for row in rows for each in row.entities)
+        told = {"users": sum(row.n_users for row in rows), "entities": n_entities}
         return stage.write(f"{split}_databases", rows, told)
 
     return databases
@@ -52,7 +53,7 @@ def _tasks(
     ) -> dg.MaterializeResult:
         stage = Stage(context, warehouse, profile)
         sizes, domain = stage.profile.tasks, stage.profile.domain
-        mix = standard_mix(domain, getattr(sizes, plain_key))
+        mix = standard_mix(domain, getattr(sizes, plain_key), stage.profile.hard_patterns)
         databases = list(stage.databases(split).values())
         wanted = getattr(sizes, count_key)
         with counted(wanted, name) as tell:

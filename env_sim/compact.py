@@ -22,6 +22,8 @@ ROLE_TOKENS = (USER, THINK, TALK, CALL, TOOL, END)
 ACT_WORDS = ("confirm", "ask", "deny", "done")
 AND = "and"
 """Stands between the items of one argument, as in a user's request: whether one more follows is one choice."""
+_MAX_DIGITS = 10
+"""Digits of a whole number; longer ones are ids or nonsense, and stay text."""
 _SPEAKS = re.compile(f"{CALL}|{TALK}")
 _PUNCTUATION = re.compile(r"[.,;:!?'\"()<>]+")
 
@@ -66,6 +68,8 @@ class CompactSpec:
     """Tool -> argument -> JSON type, from the tool schemas."""
     summarize: Summarize
     """(renderer, tool name, content) -> the short line of a successful result."""
+    objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Arguments that are lists of objects: argument name -> sorted fields. An object is said by its values."""
 
     def words(self) -> list[str]:
         """Words that deserve one token each: acts, tools, argument names, handles."""
@@ -73,6 +77,17 @@ class CompactSpec:
         composite_keys = {c.key for c in self.composites}
         handles = [f"{kind.letter}{n}" for kind in self.kinds for n in range(1, kind.limit + 1)]
         return [*ACT_WORDS, *sorted(self.argument_types), *sorted(keys | composite_keys), *handles]
+
+
+def argument_types(tool_schemas: list[dict]) -> dict[str, dict[str, str]]:
+    """Tool -> argument -> JSON type, from schemas in OpenAI's function format."""
+    functions = [schema["function"] for schema in tool_schemas]
+    return {
+        function["name"]: {
+            name: shape.get("type", "string") for name, shape in function["parameters"].get("properties", {}).items()
+        }
+        for function in functions
+    }
 
 
 @dataclass
@@ -197,12 +212,13 @@ class CompactRenderer:
         for key, value in arguments.items():
             words += [] if key == first else [key]
             spoken = [self._value(key, v, words) for v in self._listed(action.name, key, value)]
-            words.append((f" {AND} " if key in self.spec.label_of_argument else " ").join(spoken))
+            apart = key in self.spec.label_of_argument or key in self.spec.objects
+            words.append((f" {AND} " if apart else " ").join(spoken))
         return " ".join(words)
 
     def _listed(self, tool: str, key: str, value: JsonValue) -> list[str]:
         if isinstance(value, list):
-            return [str(v) for v in value]
+            return [value_text(v) for v in value]
         if self.spec.argument_types.get(tool, {}).get(key) == "array":
             return str(value).split(", ")
         return [str(value)]
@@ -237,8 +253,10 @@ class CompactRenderer:
             parts = " ".join(found).split(composite.join) if composite else []
             if composite and len(parts) == len(composite.arguments):
                 arguments.update(zip(composite.arguments, parts, strict=True))
+            elif name in self.spec.objects:
+                arguments[name] = self._objects(name, said)
             else:
-                arguments[name or "argument"] = list(found) if types.get(name) == "array" else " ".join(found)
+                arguments[name or "argument"] = _typed(found, types.get(name))
         return Action(name=tool, arguments=self._in_schema_order(tool, arguments))
 
     def _first_argument(self, tool: str) -> str:
@@ -257,6 +275,28 @@ class CompactRenderer:
             words = handles or [word for word in words if word != AND]
         return [self._value_of.get(word, word) for word in words]
 
+    def _objects(self, key: str, words: list[str]) -> list[JsonValue]:
+        """The objects among the words of an argument; one with too few values stays text, for the tool to refuse."""
+        fields = self.spec.objects[key]
+        made: list[JsonValue] = []
+        for said in " ".join(words).split(f" {AND} "):
+            values = self._spelled(said.split()).split(" ", len(fields) - 1)
+            whole: JsonValue = {name: _whole(value) for name, value in zip(fields, values, strict=False)}
+            made.append(whole if len(values) == len(fields) else " ".join(values))
+        return made
+
     def _in_schema_order(self, tool: str, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
         order = list(self.spec.argument_types.get(tool, {}))
         return {k: arguments[k] for k in sorted(arguments, key=lambda k: order.index(k) if k in order else len(order))}
+
+
+def _typed(words: list[str], kind: str | None) -> JsonValue:
+    """An argument of a JSON type, from its words; a number that is none stays text, for the tool to refuse."""
+    if kind == "array":
+        return list(words)
+    text = " ".join(words)
+    return _whole(text) if kind == "integer" else text
+
+
+def _whole(text: str) -> JsonValue:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else text

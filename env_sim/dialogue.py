@@ -46,7 +46,6 @@ class Other:
 
 Act = Ask | Confirm | Deny | Done | Other
 
-TOPICS = ("identity", "order", "variant", "payment", "reason", "item", "address")
 DENY_TEXT = "I am sorry, that is not possible."
 DONE_TEXT = "That is done. Is there anything else?"
 _CONFIRM = re.compile(r"^Please confirm: (?P<tool>[a-z0-9_ ]+?)(?P<args>(?:; [a-z0-9_]+: [^;]*)*); yes or no\?$", re.S)
@@ -55,8 +54,10 @@ _DENIALS = ("not possible", "cannot", "can't", "unable to")
 
 
 def value_text(value: JsonValue) -> str:
-    """A tool argument in words: lists are joined with commas."""
-    return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
+    """A tool argument in words: lists are joined with commas, objects said by their values, in order of their keys."""
+    if isinstance(value, dict):
+        return " ".join(str(value[key]) for key in sorted(value))
+    return ", ".join(value_text(v) for v in value) if isinstance(value, list) else str(value)
 
 
 def act_text(act: Act) -> str:

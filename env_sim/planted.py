@@ -15,7 +15,7 @@ from env_sim.domains import load_domain
 from env_sim.episode import TRANSFER_TOOL, Episode, Policy, run_episode
 from env_sim.reward import Scorer
 from env_sim.task_kits import Damage, load_task_kit
-from schemas import Action, Blame, DatabaseRow, Message, Task, ToolCall, Trajectory
+from schemas import Action, Blame, ConfigError, DatabaseRow, Message, Task, ToolCall, Trajectory
 from schemas.ids import content_id
 
 __all__ = ["MADE_BY", "PlantedFailure", "plant_failures"]
@@ -104,8 +104,17 @@ class SpoiledExpert:
 def plant_failures(
     domain_name: str, databases: Mapping[str, DatabaseRow], tasks: Sequence[Task], seed: int, per_pattern: int
 ) -> list[PlantedFailure]:
-    """Planted failures of each difficult pattern, at most `per_pattern` of each, in the order of the tasks."""
+    """Planted failures of each difficult pattern, at most `per_pattern` of each, in the order of the tasks.
+
+    Raises:
+        ConfigError: When the domain's kit can't spoil episodes.
+    """
     domain, kit = load_domain(domain_name), load_task_kit(domain_name)
+    if kit.damages is None:
+        raise ConfigError(
+            f"planted failures[{domain_name}]: expected a kit with damages, got one without; write them as retail's "
+            "damage.py does"
+        )
     scorer, found, missing = Scorer(domain), [], Counter(dict.fromkeys(kit.pattern_names(), per_pattern))
     for task in tasks:
         if missing[task.pattern] <= 0:

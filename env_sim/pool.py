@@ -91,8 +91,8 @@ def plan_patterns(
     """Spread a round's tasks over the failure patterns.
 
     A cluster whose pattern the domain's table does not know (`other`) is spread over all patterns: its failures are
-    real, but nobody can write them on purpose yet. Without clusters the patterns are taken alike. Patterns that nothing
-    failed at keep `pattern_floor`.
+    real, but nobody can write them on purpose yet. One whose pattern is in several (`a`, `a+b`) asks for each of
+    them. Without clusters the patterns are taken alike. Patterns that nothing failed at keep `pattern_floor`.
 
     Args:
         targeting: How patterns are chosen.
@@ -105,7 +105,7 @@ def plan_patterns(
         return PatternPlan({plain: config.tasks_per_round})
     asked: dict[str, dict[str, float]] = defaultdict(dict)
     for cluster in clusters if targeting == "clusters" else ():
-        targets = [cluster.pattern] if cluster.pattern in patterns else list(patterns)
+        targets = [name for name in patterns if cluster.pattern in name.split("+")] or list(patterns)
         for pattern in targets:
             asked[pattern][cluster.cluster_id] = cluster.size / len(targets)
     sizes = {pattern: sum(asked[pattern].values()) for pattern in patterns if pattern in asked}

@@ -28,6 +28,7 @@ from env_sim.soundness_rules import (
     reference_problem,
 )
 from env_sim.task_kits import load_task_kit
+from env_sim.tau2_tasks import read_cases
 from env_sim.world import Database, Domain
 from schemas import DatabaseRow, Task
 
@@ -47,7 +48,7 @@ def check_soundness(domain_name: str, databases: Mapping[str, DatabaseRow], task
         *([problem] if problem else []),
         *goals_differ(task),
         *order_findings(domain, base, writes, "strict"),
-        *pair_findings(domain, base, writes, "strict"),
+        *pair_findings(domain, base, writes, "strict", kit.sequences),
         *kit.task_rules(task, base),
     ]
     if any(finding.severity == "broken" for finding in findings):
@@ -70,7 +71,7 @@ def planner_findings(domain: Domain, base: Database, task: Task, kit: SoundnessK
 def check_case(domain_name: str, base: Database, case: Case) -> list[Finding]:
     """What is wrong with an imported task; empty when nothing was found."""
     domain, kit = load_domain(domain_name), load_task_kit(domain_name).soundness
-    return [*case_replay_findings(domain, base, case), *kit.case_rules(case, base)]
+    return [*case_replay_findings(domain, base, case, kit.sequences), *kit.case_rules(case, base)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,9 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--domain", default="retail", help="domain of both files (default: %(default)s)")
     parser.add_argument("--compare", type=Path, help="JSON object of task id -> why a person calls it broken")
     options = parser.parse_args(arguments)
-    kit = load_task_kit(options.domain).soundness
     base = load_domain(options.domain).load_database(str(options.database))
-    cases = kit.read_cases(json.loads(options.tasks.read_text(encoding="utf-8")))
+    cases = read_cases(json.loads(options.tasks.read_text(encoding="utf-8")))
     found = {case.case_id: check_case(options.domain, base, case) for case in cases}
     known = json.loads(options.compare.read_text(encoding="utf-8")) if options.compare else None
     sys.stdout.write(markdown_report(found, known))

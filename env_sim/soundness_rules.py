@@ -77,8 +77,8 @@ class SoundnessKit:
     """What the words of a task of ours say against its records."""
     case_rules: Callable[[Case, Database], list[Finding]]
     """What the words of an imported task say against its records."""
-    read_cases: Callable[[object], list[Case]]
-    """Parsed JSON of a published task file -> its tasks."""
+    sequences: frozenset[str] = frozenset()
+    """List arguments whose order carries meaning, such as the flights of a way; the order of all others must not."""
 
 
 def reference_problem(domain: Domain, base: Database, task: Task) -> Finding | None:
@@ -124,18 +124,22 @@ def order_findings(domain: Domain, base: Database, writes: Sequence[Action], mod
     return []
 
 
-def pair_findings(domain: Domain, base: Database, writes: Sequence[Action], mode: Mode) -> list[Finding]:
-    """The end state must not depend on the order inside list arguments: pairs are pairs in any order."""
+def pair_findings(
+    domain: Domain, base: Database, writes: Sequence[Action], mode: Mode, sequences: frozenset[str] = frozenset()
+) -> list[Finding]:
+    """The end state must not depend on the order inside list arguments (`sequences` apart): pairs in any order."""
     wanted = _end_state(domain, base, writes, mode)
     for place, write in enumerate(writes):
-        for turned in _turned_lists(write):
+        for name, turned in _turned_lists(write, sequences):
             if _end_state(domain, base, [*writes[:place], turned, *writes[place + 1 :]], mode) != wanted:
-                order = turned.arguments[_list_arguments(write)[0]]
+                order = turned.arguments[name]
                 return [Finding("pair_order_matters", f"{write.name} ends in another state with its pairs as {order}")]
     return []
 
 
-def case_replay_findings(domain: Domain, base: Database, case: Case) -> list[Finding]:
+def case_replay_findings(
+    domain: Domain, base: Database, case: Case, sequences: frozenset[str] = frozenset()
+) -> list[Finding]:
     """What replaying an imported task shows: refusals, an end state equal to the start, dependence on order."""
     environment = domain.new_environment(base, mode=case.mode)
     start, findings, writes = environment.state_key(), [], []
@@ -151,9 +155,9 @@ def case_replay_findings(domain: Domain, base: Database, case: Case) -> list[Fin
     if environment.state_key() == start:
         findings.append(_idle(case))
     findings += _refused_when_strict(domain, base, writes, case.mode)
-    findings += pair_findings(domain, base, writes, case.mode)
+    findings += pair_findings(domain, base, writes, case.mode, sequences)
     ordered = order_findings(domain, base, writes, case.mode)
-    if ordered and _override(domain, base, writes, case.mode):
+    if ordered and _meet(domain, base, writes, case.mode):
         # Its words can ask for this order ("then change it back"), which no rule can read.
         ordered = [replace(finding, severity="suspicious") for finding in ordered]
     return [*findings, *ordered]
@@ -183,14 +187,14 @@ def _end_state(
     return environment.state_key(), tuple(result.content for result in results if result.error)
 
 
-def _override(domain: Domain, base: Database, writes: Sequence[Action], mode: Mode) -> bool:
-    """Whether two writes of one tool change the same record."""
+def _meet(domain: Domain, base: Database, writes: Sequence[Action], mode: Mode) -> bool:
+    """Whether two writes change the same record."""
     environment, places = domain.new_environment(base, mode=mode), []
     for write in writes:
         before = dict(_records(environment))
         environment.call(write.name, dict(write.arguments))
         after = dict(_records(environment))
-        places += [(write.name, key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+        places += [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
     return len(set(places)) < len(places)
 
 
@@ -199,17 +203,20 @@ def _records(environment: Environment) -> Iterator[tuple[tuple[str, str], str]]:
         yield (table, key), text
 
 
-def _list_arguments(write: Action) -> list[str]:
-    return [name for name, value in write.arguments.items() if isinstance(value, list) and len(value) > 1]
+def _turned_lists(write: Action, sequences: frozenset[str]) -> Iterator[tuple[str, Action]]:
+    """The write with its lists in every other order, and the list that was turned.
 
-
-def _turned_lists(write: Action) -> Iterator[Action]:
-    """The write with its list arguments in every other order, all lists turned alike."""
-    names = _list_arguments(write)
-    lists: dict[str, Any] = {name: write.arguments[name] for name in names}
-    lengths = {len(values) for values in lists.values()}
-    if len(lengths) != 1:
-        return
-    for order in islice(permutations(range(lengths.pop())), 1, MAX_ORDERS):
-        turned = {name: [values[place] for place in order] for name, values in lists.items()}
-        yield Action(name=write.name, arguments={**write.arguments, **turned})
+    Lists of texts are parallel: they are turned alike. An object holds its own pair: a list of them is turned alone.
+    """
+    lists: dict[str, Any] = {
+        name: value for name, value in write.arguments.items() if isinstance(value, list) and len(value) > 1
+    }
+    alone = [[name] for name, values in lists.items() if isinstance(values[0], dict) and name not in sequences]
+    parallel = [name for name, values in lists.items() if not isinstance(values[0], dict) and name not in sequences]
+    for names in [*alone, parallel]:
+        lengths = {len(lists[name]) for name in names}
+        if len(lengths) != 1:
+            continue
+        for order in islice(permutations(range(lengths.pop())), 1, MAX_ORDERS):
+            turned = {name: [lists[name][place] for place in order] for name in names}
+            yield names[0], Action(name=write.name, arguments={**write.arguments, **turned})

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from env_sim.world import JsonRecord, canonical_text, hash_tables
+from env_sim.json_text import canonical_text, json_text
+from env_sim.world import JsonRecord, hash_tables
 from schemas.errors import CorruptDatabaseError
 
 __all__ = ["TableDatabase", "check_records", "check_table_names", "corrupt", "read_json"]
@@ -23,7 +24,7 @@ class TableDatabase:
         """Take checked tables over; the caller must not keep changing them."""
         self.tables = tables
         self._texts: dict[tuple[str, str], str] = {}
-        self._field_texts: dict[tuple[str, str], dict[str, str]] = {}
+        self._field_spans: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
         self._fragments: dict[str, dict[str, str]] = {}
         self._sha256: str | None = None
 
@@ -31,17 +32,21 @@ class TableDatabase:
         """What a tool prints for an unchanged record."""
         text = self._texts.get((table, key))
         if text is None:
-            text = self._texts[table, key] = json.dumps(self.tables[table][key])
+            text = self._texts[table, key] = json_text(self.tables[table][key])
         return text
 
-    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
-        """The parts of `text` by field: `"status": "pending"`, in printing order."""
-        texts = self._field_texts.get((table, key))
-        if texts is None:
-            fields = self.tables[table][key].items()
-            texts = {name: f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields}
-            self._field_texts[table, key] = texts
-        return texts
+    def field_spans(self, table: str, key: str) -> Mapping[str, tuple[int, int]]:
+        """Where each field's value begins and ends in `text`, in printing order."""
+        spans = self._field_spans.get((table, key))
+        if spans is None:
+            spans, at = {}, len("{")
+            for name, value in self.tables[table][key].items():
+                start = at + len(f"{json_text(name)}: ")
+                end = start + len(json_text(value))
+                spans[name] = (start, end)
+                at = end + len(", ")
+            self._field_spans[table, key] = spans
+        return spans
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
         """Canonical text of every record of a table, ids sorted."""

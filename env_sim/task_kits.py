@@ -17,7 +17,10 @@ from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
 from schemas import Action, ConfigError, Task, Trajectory
 
-_KITS = {"retail": "env_sim.domains.retail.kit"}
+Guess = Literal["first", "last"]
+"""Which of several fitting records a naive agent takes."""
+
+_KITS = {"airline": "env_sim.domains.airline.kit", "retail": "env_sim.domains.retail.kit"}
 
 
 class PatternLike(Protocol):
@@ -31,6 +34,16 @@ class PatternLike(Protocol):
     @property
     def description(self) -> str:
         """What the agent does wrong."""
+        ...
+
+    @property
+    def needs(self) -> str:
+        """What a source trajectory must hold."""
+        ...
+
+    @property
+    def edit(self) -> str:
+        """What is written into the task."""
         ...
 
 
@@ -62,16 +75,33 @@ class TaskKit:
     """(domain, database, database_id, seed, rng) -> a successful exploration."""
     write_task: Callable[..., Task | None]
     """(source, database, database_id, pattern, rng, cluster_id) -> a task."""
-    damages: Callable[[Task, Database, Random], Iterator[Damage]]
-    """(task, database, rng) -> ways to spoil the expert's episode, for planted failures."""
     expert: Callable[[Task, Database], Policy]
     """A program that solves a task in dialogue."""
     soundness: SoundnessKit
     """What the soundness checker needs of the domain."""
 
+    write_eased: Callable[[Trajectory, Database, str, Random], Task | None] | None = None
+    """(source, database, pattern, rng) -> the task without what makes the pattern; None: patterns aren't measured."""
+    naive: Callable[[str, Guess], Policy] | None = None
+    """(pattern, guess) -> an agent without what the pattern asks for, which solves the task without the pattern."""
+    pairs: Callable[[], list[str]] = list
+    """Names of the patterns that are two of the table in one task."""
+    check_pattern: Callable[[str], str] | None = None
+    """Name of a pattern, or of several in one task -> why it can't be written, empty when it can; None: single ones
+    only."""
+    damages: Callable[[Task, Database, Random], Iterator[Damage]] | None = None
+    """(task, database, rng) -> ways to spoil the expert's episode; None: no failures can be planted here."""
+
     def pattern_names(self) -> list[str]:
         """Names of the difficult patterns, without the plain one."""
         return [pattern.name for pattern in self.patterns[1:]]
+
+    def why_not(self, name: str) -> str:
+        """Why a pattern of this name can't be written, empty when it can."""
+        if self.check_pattern is not None:
+            return self.check_pattern(name)
+        names = [pattern.name for pattern in self.patterns]
+        return "" if name in names else f"expected one of {', '.join(names)}"
 
 
 @cache

@@ -83,10 +83,10 @@ def pattern_counts(mix: Mapping[str, float], n: int) -> dict[str, int]:
     return counts
 
 
-def standard_mix(domain_name: str, plain_share: float) -> dict[str, float]:
-    """A share of plain tasks, the rest even over the domain's patterns."""
+def standard_mix(domain_name: str, plain_share: float, patterns: Sequence[str] = ()) -> dict[str, float]:
+    """A share of plain tasks, the rest even over these patterns (none: all difficult ones of the domain's table)."""
     kit = load_task_kit(domain_name)
-    hard = kit.pattern_names()
+    hard = list(patterns) or kit.pattern_names()
     return {kit.patterns[0].name: plain_share, **{name: (1 - plain_share) / len(hard) for name in hard}}
 
 

@@ -173,6 +173,8 @@ class ScriptedUser:
         who = self.scenario.identity
         if who.email:
             return f"my email is {who.email}."
+        if who.zip is None:
+            return f"my user id is {who.user_id}."
         return f"my name is {who.first_name} {who.last_name}, zip code {who.zip}."
 
     def _answer_refusal(self, wishes: list[_Wish]) -> UserReply:

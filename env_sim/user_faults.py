@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from env_sim.conduct import UNSPELLABLE, ListedKey, differing, listed_key, says_yes
-from env_sim.dialogue import DENY_TEXT, DONE_TEXT, TOPICS, Ask, Confirm, read_act
+from env_sim.dialogue import DENY_TEXT, DONE_TEXT, Ask, Confirm, read_act
 from schemas import Action, Confirmation, Goal, Message, Remark, Scenario, StopReason, UserFault, UserFaultKind, When
 
 __all__ = ["user_faults"]
@@ -33,11 +33,12 @@ _ASSISTANT = re.compile(
     re.I,
 )
 _MIN_ID_CHARS = 5
-_COMMON = frozenset({*TOPICS}).union(
+_COMMON = frozenset(
     _WORD.findall(
-        "a also an and are as at be bought but buy by can check could do else for from get go had has have i if in is "
-        "it its just know me mean my need no not now of on one or other please same so sorry sure thank thanks that "
-        "the them then there they think this to too want was we well what when which will with would wrong yes yet you "
+        "identity order variant payment reason item address flight passenger a also an and are as at be "
+        "bought but buy by can check could do else for from get go had has have i if in is it its just know "
+        "me mean my need no not now of on one or other please same so sorry sure thank thanks that the them "
+        "then there they think this to too want was we well what when which will with would wrong yes yet you "
         "your"
     )
 )
@@ -98,6 +99,8 @@ class _Watch:
         self._wishes = [_Wish(goal, list(_secrets(scenario, goal))) for goal in scenario.goals]
         self._hidden = _hidden_values(scenario)
         self._by_detail = scenario.confirmation is Confirmation.BY_DETAIL
+        self._topics = {"identity", *scenario.unknown, *(d.topic for goal in scenario.goals for d in goal.details)}
+        """What the user can be asked about; another question may be about anything."""
         self._kinds = {a.name for g in scenario.goals for a in (g.action, g.accepted) if a}
         self._turn = -1
         self._last_user_turn = 0
@@ -160,11 +163,11 @@ class _Watch:
         if isinstance(act, Confirm) or text in (DENY_TEXT, DONE_TEXT):
             return
         self._counts[When.QUESTION] += not (isinstance(act, Ask) and act.topic == "identity")
-        if isinstance(act, Ask) and act.topic in TOPICS:
+        if isinstance(act, Ask) and act.topic in self._topics:
             self._asked |= {act.topic}
         elif "?" in text:
             self._asked_anything = True
-        self._asked |= {topic for topic in TOPICS if topic in text.lower()}
+        self._asked |= {topic for topic in self._topics if topic in text.lower()}
 
     def _see_user(self, message: Message) -> None:
         self._last_user_turn = self._turn
@@ -292,7 +295,7 @@ def _secrets(scenario: Scenario, goal: Goal) -> Iterator[_Secret]:
 def _hidden_values(scenario: Scenario) -> list[str]:
     """Ids in the wishes' arguments that no words of the scenario hold, lower case."""
     who = scenario.identity
-    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip]
+    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or ""]
     known = " ".join([*own, *(text for goal in scenario.goals for text in goal.texts)]).lower()
     actions = [a for goal in scenario.goals for a in (goal.action, goal.accepted) if a]
     values = [value for action in actions for value in action.arguments.values()]

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from itertools import compress
+from operator import is_not
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from env_sim.argument_size import MAX_ARGUMENTS, MAX_CHARS, SHORT, TOO_LARGE, bounded_copy
+from env_sim.json_text import canonical_text, json_text
 from env_sim.monitor import RuleSpec
 from schemas.records import Action, DatabaseRow
 
@@ -36,7 +39,7 @@ JsonRecord = dict[str, Any]
 """One record as plain JSON values, keys in the order in which tools print them. Never changed in place."""
 
 StateKey = tuple[tuple[str, str, str], ...]
-"""(table, id, canonical text) of each record that differs from the base, sorted."""
+"""(table, id, canonical texts of the differing fields) of each record that differs from the base, sorted."""
 
 _CALL_ERRORS = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, SyntaxError, RecursionError)
 """What a tool body can raise on any JSON arguments; their words are the tool's answer, as in tau2."""
@@ -113,8 +116,8 @@ class Database(Protocol):
         """What a tool prints for an unchanged record."""
         ...
 
-    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
-        """The parts of `text` by field: `"status": "pending"`, in printing order."""
+    def field_spans(self, table: str, key: str) -> Mapping[str, tuple[int, int]]:
+        """Where each field's value begins and ends in `text`, in printing order."""
         ...
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
@@ -136,13 +139,14 @@ class Environment:
     tools: ClassVar[Mapping[str, Tool]] = {}
     mode: ClassVar[Mode] = "parity"
 
-    __slots__ = ("_changed", "_texts", "base", "writes")
+    __slots__ = ("_changed", "_texts", "_writes", "_written", "base")
 
     def __init__(self, base: Database) -> None:
         """Start an episode over a base; nothing is copied."""
         self.base = base
-        self.writes: list[Action] = []
-        """Successful state-changing calls, in order."""
+        self._written: list[tuple[str, JsonRecord]] = []
+        """Successful state-changing calls as plain values; a replay never asks for the records of them."""
+        self._writes: list[Action] = []
         self._changed: dict[tuple[str, str], JsonRecord] = {}
         self._texts: dict[tuple[str, str], str] = {}
 
@@ -174,10 +178,18 @@ class Environment:
                 return ToolResult(f"Error: {TOO_LARGE}", True)
             return ToolResult(f"Error: {_dispatch_clash(arguments) or error}", True)
         if found.writes:
-            # The tool has accepted them, so they need no check; the caller may change them later, so they are copied.
-            self.writes.append(Action.model_construct(name=name, arguments=measured or arguments.copy()))
+            # The caller may change them later, so they are copied.
+            self._written.append((name, measured or arguments.copy()))
         # NamedTuple's own constructor would cost a read a tenth of its time, more than the bound does.
         return tuple.__new__(ToolResult, (content, False))
+
+    @property
+    def writes(self) -> list[Action]:
+        """Successful state-changing calls, in order. Read only."""
+        for name, arguments in self._written[len(self._writes) :]:
+            # The tool has accepted them, so they need no check.
+            self._writes.append(Action.model_construct(name=name, arguments=arguments))
+        return self._writes
 
     def record(self, table: str, key: str) -> JsonRecord | None:
         """The current record, None when there is none. Never change it in place."""
@@ -188,7 +200,7 @@ class Environment:
         return self.base.tables[table].get(key)
 
     def put(self, table: str, key: str, record: JsonRecord) -> None:
-        """Replace a record in this episode only."""
+        """Replace a record in this episode only; the new one has the same fields in the same order."""
         self._changed[table, key] = record
         self._texts.pop((table, key), None)
 
@@ -209,19 +221,17 @@ class Environment:
         return self.base.text(table, key) if key in self.base.tables[table] else None
 
     def _changed_text(self, table: str, key: str) -> str:
-        """Spell a changed record anew, except for the fields that are still the base's own objects.
-
-        A write changes two or three of an order's twenty fields; spelling all of them was half of its cost.
-        """
+        """The base's text with the changed values in their places: a write changes few of an order's many fields."""
         record, before = self._changed[table, key], self.base.tables[table].get(key)
         if before is None:
-            return json.dumps(record)
-        known = self.base.field_texts(table, key)
-        parts = [
-            known[name] if name in known and value is before[name] else f"{_spelled(name)}: {json.dumps(value)}"
-            for name, value in record.items()
-        ]
-        return "{" + ", ".join(parts) + "}"
+            return json_text(record)
+        text, spans = self.base.text(table, key), self.base.field_spans(table, key)
+        parts, at = [], 0
+        for name in _replaced(record, before):
+            start, end = spans[name]
+            parts += text[at:start], json_text(record[name])
+            at = end
+        return "".join([*parts, text[at:]])
 
     def overlay(self) -> dict[str, dict[str, JsonRecord]]:
         """The records that differ from the base, by table and id. Read only."""
@@ -233,26 +243,36 @@ class Environment:
 
     def state_key(self) -> StateKey:
         """A hashable value: two environments over one base are in the same state iff their keys are equal."""
-        return tuple(
-            sorted(
-                (table, key, text)
-                for table, records in self.compared_records().items()
-                for key, record in records.items()
-                if (text := self._canonical(table, record)) != self._canonical(table, self.base.tables[table].get(key))
-            )
-        )
+        found = []
+        for (table, key), record in self.compared_records().items():
+            text = self._difference(table, key, record)
+            if text:
+                found.append((table, key, text))
+        return tuple(sorted(found))
 
-    def compared_records(self) -> dict[str, dict[str, JsonRecord]]:
-        """The overlay as states are compared; a mode may rename records whose ids carry no meaning."""
-        return self.overlay()
+    def _difference(self, table: str, key: str, record: JsonRecord) -> str:
+        """Canonical texts of the fields in which a record differs from the base's, empty when it doesn't.
 
-    def _canonical(self, table: str, record: JsonRecord | None) -> str | None:
-        return None if record is None else canonical_text(self.canonical_record(table, record))
+        Equal texts decide about a field that was replaced: to Python 1, 1.0 and True are one value.
+        """
+        before = self.base.tables[table].get(key)
+        if before is None:
+            return canonical_text({name: self.canonical_field(table, key, name, record[name]) for name in record})
+        differing = []
+        for name in _replaced(record, before):
+            text = canonical_text(self.canonical_field(table, key, name, record[name]))
+            if text != canonical_text(self.canonical_field(table, key, name, before[name])):
+                differing.append(f"{_spelled(name)}: {text}")
+        return ", ".join(sorted(differing))
 
-    def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
-        """The record as states are compared; a mode may drop an order that carries no meaning."""
-        del table
-        return record
+    def compared_records(self) -> Mapping[tuple[str, str], JsonRecord]:
+        """The written records as states are compared; a mode may rename records whose ids carry no meaning."""
+        return self._changed
+
+    def canonical_field(self, table: str, key: str, name: str, value: Any) -> Any:
+        """A field of a record as states are compared; a mode may drop an order that carries no meaning."""
+        del table, key, name
+        return value
 
     def database_hash(self) -> str:
         """tau2's hash of the whole current database; milliseconds, for parity checks only."""
@@ -272,9 +292,9 @@ def _spelled(name: str) -> str:
     return json.dumps(name)
 
 
-def canonical_text(record: JsonRecord) -> str:
-    """The spelling of a record inside tau2's database hash."""
-    return json.dumps(record, sort_keys=True)
+def _replaced(record: JsonRecord, before: JsonRecord) -> Iterable[str]:
+    """Names of the fields that are no longer the same object: few of an order's many, so the others cost no look."""
+    return compress(record, map(is_not, record.values(), before.values()))
 
 
 def _same(one: JsonRecord, two: JsonRecord | None) -> bool:

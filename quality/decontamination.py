@@ -28,12 +28,14 @@ N_WORDS = 5
 HELD_OUT = ("validation_tasks", "test_tasks")
 """What training must not know."""
 _WORD = r"[#\w]+"
+_LIKE_OTHERS = ("product", "item")
+"""Kinds whose ids look like each other: numbers of ten digits."""
 
 
 def words_said(task: Task) -> str:
     """All that the user can say, who it is included."""
     who = task.scenario.identity
-    return " ".join([who.first_name, who.last_name, who.zip, who.email or "", request(task)])
+    return " ".join([who.first_name, who.last_name, who.zip or "", who.email or "", request(task)])
 
 
 def request(task: Task) -> str:
@@ -76,7 +78,7 @@ def entities(task: Task) -> Iterator[tuple[str, str]]:
 
 def _arguments(action: Action) -> Iterator[tuple[str, str]]:
     for key, value in action.arguments.items():
-        kind = next((kind for kind in ("product", "item") if kind in key), "")
+        kind = next((kind for kind in _LIKE_OTHERS if kind in key), "")
         yield from ((kind, text) for text in _texts(value))
 
 
@@ -91,8 +93,9 @@ def _texts(value: JsonValue) -> Iterator[str]:
 def _held_entities(databases: Iterable[DatabaseRow]) -> dict[tuple[str, str], str]:
     held: dict[tuple[str, str], str] = {}
     for row in databases:
-        ids = {"": (*row.user_ids, *row.order_ids), "product": row.product_ids, "item": row.item_ids}
-        held |= {(kind, name): row.database_id for kind, names in ids.items() for name in names}
+        for kind in row.entities:
+            named = kind.kind.removesuffix("_ids")
+            held |= {(named if named in _LIKE_OTHERS else "", name): row.database_id for name in kind.ids}
     return held
 
 

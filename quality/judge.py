@@ -5,6 +5,8 @@ at the pattern that a task was written with: the name it gives is its own readin
 the same Protocol.
 """
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -88,19 +90,28 @@ def _wrong_write(task: Task, trajectory: Trajectory) -> _Finding | None:
             kind = write.name.replace("_", " ")
             text = f"The agent did something that was not asked for: it made an extra change, {kind}."
             return _Finding("ended_early" if open_writes else "other", text, turn)
-        return _compare(task, write, meant, turn)
+        return _compare(task, trajectory, write, meant, turn)
     return None
 
 
-def _compare(task: Task, done: Action, meant: Action, turn: int) -> _Finding:
+def _compare(task: Task, trajectory: Trajectory, done: Action, meant: Action, turn: int) -> _Finding:
     goal = _goal_of(task, meant)
     wrong = {key for key in meant.arguments if done.arguments.get(key) != meant.arguments[key]}
     first_thought = goal.change is not None and done == goal.action
     if first_thought:
         text = "The user changed their mind, but the agent carried out the first wish instead of the new one."
         return _Finding("stale_intent", text, turn)
+    if wrong & {"order_id", "item_ids"} and _in_one_sentence(task):
+        text = "The user had named things of several orders in one sentence, and the agent mixed up what is in which."
+        return _Finding("mixed_orders", text, turn)
     if "order_id" in wrong:
         return _wrong_order(goal, done, meant, turn)
+    if "item_ids" in wrong and _knows(goal, "item"):
+        text = f"The agent took {done.arguments.get('item_ids')} without asking which of several things was meant."
+        return _Finding("ambiguous_name", text, turn)
+    if wrong & _told_otherwise(goal, meant, trajectory):
+        text = f"The agent misread a value that the user had put in other words: {', '.join(sorted(wrong))}."
+        return _Finding("invalid_value", text, turn)
     if "item_ids" in wrong:
         text = (
             f"The agent handled the wrong items of order {meant.arguments['order_id']}: it took "
@@ -124,6 +135,9 @@ def _wrong_order(goal: Goal, done: Action, meant: Action, turn: int) -> _Finding
     if _knows(goal, "order"):
         text = f"The user had several orders that fit and the agent guessed instead of asking which order: {which}."
         return _Finding("order_not_asked", text, turn)
+    if goal.remarks:
+        text = f"The agent kept to its guess at the order although the user gave a hint about it later: {which}."
+        return _Finding("hint_late", text, turn)
     text = f"The agent picked the wrong order among several although the user gave a hint about it: {which}."
     return _Finding("wrong_order", text, turn)
 
@@ -146,11 +160,31 @@ def _missing_write(task: Task, trajectory: Trajectory) -> _Finding:
         return _Finding("infeasible_pushed", text, turn)
     done = list(trajectory.writes)
     missing = next((w for w in task.criteria.writes if w not in done), task.criteria.writes[-1])
+    if done and _in_one_sentence(task):
+        text = f"The agent handled one of the things in several orders and left the other one undone: {how}."
+        return _Finding("mixed_orders", text, turn)
     if done:
         text = f"The agent stopped after one of several wishes and left the other one undone: {how}."
         return _Finding("ended_early", text, turn)
-    pattern, obstacle = _obstacle(task, _goal_of(task, missing), missing)
+    goal = _goal_of(task, missing)
+    pattern, obstacle = _late_obstacle(task, goal, missing, trajectory) or _obstacle(task, goal, missing)
     return _Finding(pattern, f"The agent never got to the change that was asked for: {obstacle}; {how}.", turn)
+
+
+def _late_obstacle(task: Task, goal: Goal, missing: Action, trajectory: Trajectory) -> tuple[str, str] | None:
+    """What stood in the way in the course of the talk, or in words that no tool takes."""
+    heard = " ".join(message.content for message in trajectory.messages if message.role == "user")
+    if goal.hesitation and goal.hesitation in heard and heard.endswith("bye."):
+        return "not_confirmed", "the user answered the listing with neither yes nor no and it was not listed again"
+    if any(remark.text in heard for remark in goal.remarks):
+        return "hint_late", "the user gave a hint at the first listing and the agent did not follow it"
+    if _in_one_sentence(task):
+        return "mixed_orders", "things of several orders were named in one sentence, each order needing its own change"
+    if _knows(goal, "item"):
+        return "ambiguous_name", "several things of the order fitted the name and the agent did not ask which one"
+    if _told_otherwise(goal, missing, trajectory):
+        return "invalid_value", "a value was told in other words than the tool takes"
+    return None
 
 
 def _obstacle(task: Task, goal: Goal, missing: Action) -> tuple[str, str]:
@@ -184,6 +218,37 @@ def _obstacle_in_words(said: str, missing: Action) -> tuple[str, str]:
     if any(phrase in said for phrase in ("also has", " too.", "also bought")):
         return "wrong_order", "the right order among several had to be found by a hint"
     return "lost_in_search", "the order had to be searched among many records"
+
+
+def _in_one_sentence(task: Task) -> bool:
+    """Whether several wishes were raised in the same words."""
+    requests = [goal.request for goal in task.scenario.goals]
+    return len(set(requests)) < len(requests)
+
+
+def _told_otherwise(goal: Goal, meant: Action, trajectory: Trajectory) -> set[str]:
+    """Arguments whose values the request tells in words that the tool does not take."""
+    said, arguments, found = goal.request.lower(), meant.arguments, set[str]()
+    if "reason" in arguments and not re.search(r" need|mistake", said) and not goal.change:
+        found.add("reason")
+    if "home address" in said and "#w" in f"{said} {meant.arguments.get('order_id', '')}".lower():
+        found |= {key for key in arguments if key not in ("order_id", "user_id")}
+    new = arguments.get("new_item_ids")
+    in_full = re.search(r"\b(?:for|to) the (?!same)[^.,]+ one\b", said) and not goal.change
+    if isinstance(new, list) and len(new) == 1 and in_full and not _knows(goal, "variant"):
+        values = _options(trajectory, str(new[0]))
+        if any(not re.search(rf"\b{re.escape(value.lower())}\b", said) for value in values):
+            found.add("new_item_ids")
+    return found
+
+
+def _options(trajectory: Trajectory, variant: str) -> list[str]:
+    """The option values of a variant, as a tool has shown them; empty when none has."""
+    for message in trajectory.messages:
+        if message.role == "tool" and not message.error and f'"{variant}": {{' in message.content:
+            shown = json.loads(message.content).get("variants", {}).get(variant, {})
+            return [str(value) for value in shown.get("options", {}).values()]
+    return []
 
 
 def _how_it_ended(trajectory: Trajectory) -> str:

@@ -22,15 +22,12 @@ def stored_databases(context: GateContext) -> dict[str, DatabaseRow]:
 
 
 def _entities(row: DatabaseRow) -> Iterable[str]:
-    yield from row.user_ids
-    yield from row.order_ids
-    # Products and items have unrelated ten-digit namespaces: the same number in both is no overlap.
-    yield from (f"product:{name}" for name in row.product_ids)
-    yield from (f"item:{name}" for name in row.item_ids)
+    # Kinds have unrelated namespaces: the same number as a product and as an item is no overlap.
+    yield from (f"{each.kind}:{name}" for each in row.entities for name in each.ids)
 
 
 def entities_disjoint(rows: Sequence[Record], context: GateContext) -> Finding:
-    """No user, order, product or item is known to two splits or to a published benchmark."""
+    """No entity is known to two splits or to a published benchmark."""
     databases = {**stored_databases(context), **{row.database_id: row for row in rows_of(rows, DatabaseRow)}}
     own = {row.database_id for row in rows_of(rows, DatabaseRow)}
     splits: dict[str, dict[str, str]] = {}
@@ -54,11 +51,12 @@ def databases_add_up(rows: Sequence[Record], context: GateContext) -> Finding:
     bad: dict[str, str] = {}
     contents: dict[str, str] = {}
     for row in rows_of(rows, DatabaseRow):
-        counts = {"users": (row.n_users, row.user_ids), "orders": (row.n_orders, row.order_ids)}
-        counts["products"] = (row.n_products, row.product_ids)
-        for name, (count, ids) in counts.items():
-            if not count == len(ids) == len(set(ids)):
-                bad[row.database_id] = f"declares {count} {name}, lists {len(ids)}, {len(set(ids))} distinct"
+        n_listed = len(row.ids("user_ids"))
+        if row.n_users != n_listed:
+            bad[row.database_id] = f"declares {row.n_users} users, lists {n_listed}"
+        for each in row.entities:
+            if len(each.ids) != len(set(each.ids)):
+                bad[row.database_id] = f"lists {len(each.ids)} {each.kind}, {len(set(each.ids))} distinct"
         twin = contents.setdefault(row.content_sha256, row.database_id)
         if twin != row.database_id:
             bad[row.database_id] = f"has the content of {twin}"
@@ -98,7 +96,7 @@ def _task_fault(task: Task, context: GateContext) -> str:
 def references_known(rows: Sequence[Record], context: GateContext) -> Finding:
     """Each task's database is declared and holds its user."""
     databases = stored_databases(context)
-    users = {name: frozenset(row.user_ids) for name, row in databases.items()}
+    users = {name: frozenset(row.ids("user_ids")) for name, row in databases.items()}
     bad: dict[str, str] = {}
     for task in rows_of(rows, Task):
         if task.database_id not in databases:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
-from schemas.records import Goal, Record, Remark, Scenario, Trajectory
+from schemas.records import Change, DatabaseRow, Goal, Identity, Record, Scenario, Trajectory
 from schemas.results import Checkpoint, Explanation, PassHatK, TaskOutcome, TrainStep
 
 __all__ = ["MIGRATIONS", "Migration", "Upgrade", "reaching"]
@@ -42,6 +42,25 @@ class Migration:
     """Fields, new or changed, whose values follow from the rows of the version before."""
 
 
+_KINDS = ("user_ids", "order_ids", "product_ids", "item_ids")
+
+
+def _entities(rows: pa.StructArray) -> pa.Array:
+    """The four columns of a retail database, kind by kind."""
+    lists = [rows.field(kind).to_pylist() for kind in _KINDS]
+    listed = [
+        [{"kind": kind, "ids": ids} for kind, ids in zip(_KINDS, each, strict=True)]
+        for each in zip(*lists, strict=True)
+    ]
+    kind = pa.struct(
+        [
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("ids", pa.list_(pa.field("item", pa.string(), nullable=False)), nullable=False),
+        ]
+    )
+    return pa.array(listed, pa.list_(pa.field("item", kind, nullable=False)))
+
+
 def _unmarked(rows: pa.StructArray) -> pa.Array:
     """Rows that were written when no gate guarded their table: the mark of content that nobody hashed."""
     return pa.array([""] * len(rows), pa.string())
@@ -59,16 +78,19 @@ MIGRATIONS: tuple[Migration, ...] = (
         "judges at endpoints vote, and their replies may be unreadable",
         adds=("prompt_version", "votes", "agreement", "parse_error"),
     ),
-    Migration(Remark, "a change of mind is one of the remarks that have a point in the talk", adds=("when", "n")),
+    Migration(Change, "a new mind may come at other moments than the first listing", adds=("when", "n")),
+    Migration(Goal, "users hesitate, prefer, bring hints late", adds=("remarks", "hesitation", "preferences")),
+    Migration(Scenario, "users confirm by detail, and know that they don't know", adds=("confirmation", "unknown")),
+    Migration(Trajectory, "users make mistakes, which are not the agent's", adds=("user_fault",)),
+    Migration(TaskOutcome, "episodes that the user spoilt are counted apart", adds=("n_user_faults",)),
+    Migration(PassHatK, "episodes that the user spoilt are counted apart", adds=("n_user_faults",)),
     Migration(
-        Goal, "users hesitate, have preferences and remember late", adds=("remarks", "hesitation", "preferences")
+        DatabaseRow,
+        "Which kinds of entities there are is the domain's.",
+        drops=("n_orders", "n_products", *_KINDS),
+        computes={"entities": _entities},
     ),
-    Migration(Scenario, "users confirm by detail and know what they don't know", adds=("confirmation", "unknown")),
-    Migration(Trajectory, "the user's own mistakes are found", adds=("user_fault",)),
-    *(
-        Migration(record, "trials that the user spoilt are counted apart", adds=("n_user_faults",))
-        for record in (TaskOutcome, PassHatK)
-    ),
+    Migration(Identity, "Customers of an airline have no zip code to say: it may be missing."),
 )
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""
 

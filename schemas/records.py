@@ -1,8 +1,7 @@
 """The rows that travel between rooms, as frozen pydantic records: worlds, tasks and episodes.
 
-What is concluded from them is in `results`. Holds nothing that acts: no I/O, no Arrow (see `columns`), no domain
-knowledge. A record that validates is well formed; whether it is *true* (a reference replays, an id exists) is decided
-by the gates in `quality`.
+What is concluded from them is in `results`. Holds nothing that acts: no I/O, no Arrow, no domain knowledge. A record
+that validates is well formed; whether it is *true* (a reference replays, an id exists) the gates in `quality` decide.
 
 The fields are the one declaration of every stored column (`fields` renders it): the type, its range in `Field`, the
 docstring as its meaning, the unit as the name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
@@ -111,15 +110,14 @@ class When(StrEnum):
 class Remark(Record):
     """Words that the user brings up once and unasked: a hint given late or, as a `Change`, a new mind.
 
-    At a listing they stand in place of the answer, else behind it. They come at the first listing at the latest: no
-    quick agent passes them by.
+    At a listing they stand in place of the answer, else behind it. They come at the first listing at the latest.
     """
 
     text: Name
-    """The words in which the user tells it."""
+    """The words in which the user brings it up."""
     when: Annotated[When, LATER] = When.LISTING
-    """What the agent does when it is said."""
-    n: Annotated[int, Field(ge=1), Unit("number"), LATER] = 1
+    """What the agent does when it comes."""
+    n: Annotated[int, Field(ge=1), Unit("messages"), LATER] = 1
     """At which question or message since the wish was raised."""
 
 
@@ -171,8 +169,8 @@ class Identity(Record):
     """First name in the user's record."""
     last_name: Name
     """Last name in the user's record."""
-    zip: Name
-    """Zip code in the user's record."""
+    zip: Name | None = None
+    """Zip code in the user's record; None: customers of this domain say their user id and nothing else."""
     email: str | None = None
     """None: the user does not remember it and gives name and zip code."""
 
@@ -200,7 +198,7 @@ class Scenario(Record):
     patience: Annotated[int, Unit("messages")] = Field(default=4, ge=1, le=20)
     """Unhelpful agent messages after which the user leaves."""
     confirmation: Annotated[Confirmation, LATER] = Confirmation.BY_KIND
-    """To which listed actions the user says yes."""
+    """What a listed action must be like for a yes."""
     unknown: Annotated[tuple[Name, ...], LATER] = ()
     """Topics that the user knows nothing about, and says so: unhelpful is only who asks again."""
 
@@ -368,6 +366,15 @@ class RlRollout(Trajectory):
     """Group-normalised reward that weighted the episode's tokens; kept in 32 bits."""
 
 
+class EntityIds(Record):
+    """The entities of one kind in a generated database."""
+
+    kind: Name
+    """Such as user_ids, order_ids, flight_numbers; the kinds are the domain's."""
+    ids: tuple[str, ...]
+    """Ids of this kind, sorted."""
+
+
 class DatabaseRow(Record):
     """A generated database: reproducible from (domain, generator version, seed, n_users), checked by its hash."""
 
@@ -376,24 +383,18 @@ class DatabaseRow(Record):
     domain: Name
     """Tool world, e.g. retail."""
     split: Literal["train", "validation", "test"]
-    """What the database is for; no two splits share a user, order or product."""
+    """What the database is for; no two splits share an entity."""
     generator_version: Annotated[int, Unit("number")] = Field(ge=1)
     """Version of the database generator."""
     seed: Seed
     """Seed of every random choice behind this row."""
     n_users: int = Field(ge=1)
     """Users in the database."""
-    n_orders: int = Field(ge=0)
-    """Orders in the database."""
-    n_products: int = Field(ge=1)
-    """Products in the database."""
     content_sha256: Name
     """Hash of the generated database, checked when it is rebuilt."""
-    user_ids: tuple[str, ...]
-    """Ids of all users."""
-    order_ids: tuple[str, ...]
-    """Ids of all orders."""
-    product_ids: tuple[str, ...]
-    """Ids of all products."""
-    item_ids: tuple[str, ...]
-    """Ids of all item variants."""
+    entities: tuple[EntityIds, ...]
+    """Ids of all entities, kind by kind."""
+
+    def ids(self, kind: str) -> tuple[str, ...]:
+        """Ids of a kind such as `user_ids`; empty when the database has none."""
+        return next((each.ids for each in self.entities if each.kind == kind), ())

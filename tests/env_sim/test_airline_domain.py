@@ -24,11 +24,7 @@ def test_the_domain_has_a_rulebook_and_knows_the_published_ids():
     assert BASE.entity_ids()["reservation_ids"] == ("R1", "R2")
 
 
-def test_making_databases_is_a_config_error_for_now():
-    with pytest.raises(ConfigError, match="airline, which has no generator yet"):
-        DOMAIN.generate_database(1)
-    with pytest.raises(ConfigError, match=r"database\[train 0\].*no generator yet"):
-        DOMAIN.database_row("train", 0, 1, 50)
+def test_an_unknown_mode_is_a_config_error():
     with pytest.raises(ConfigError, match="expected parity or strict"):
         DOMAIN.new_environment(BASE, mode="loose")
 

@@ -11,16 +11,10 @@ import pytest
 
 import env_sim
 from env_sim.domains.retail.catalog import PRODUCT_TYPES
-from env_sim.domains.retail.entity_numbers import (
-    MAX_ORDERS,
-    SPLITS,
-    item_and_product_ids,
-    order_ids,
-    tau2_entity_ids,
-    user_number,
-)
+from env_sim.domains.retail.entity_numbers import MAX_ORDERS, item_and_product_ids, order_ids, tau2_entity_ids
 from env_sim.domains.retail.generator import default_n_products
-from env_sim.domains.retail.people import CITIES, FIRST_NAMES, LAST_NAMES
+from env_sim.entity_numbers import SPLITS, user_number
+from env_sim.people import CITIES, FIRST_NAMES, LAST_NAMES
 from schemas.errors import ConfigError, CorruptDatabaseError
 
 DOMAIN = env_sim.load_domain("retail")
@@ -203,13 +197,17 @@ def test_a_row_opens_to_the_same_database_and_is_cached():
     shop = DOMAIN.open_database(row)
     assert shop is DOMAIN.open_database(row)
     assert shop.content_sha256() == row.content_sha256
-    assert shop.entity_ids()["order_ids"] == row.order_ids
-    assert (row.n_users, row.n_products, row.n_orders) == (40, default_n_products(40), len(shop.orders))
+    assert shop.entity_ids()["order_ids"] == row.ids("order_ids")
+    assert (row.n_users, len(row.ids("product_ids")), len(row.ids("order_ids"))) == (
+        40,
+        default_n_products(40),
+        len(shop.orders),
+    )
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"content_sha256": "0" * 64}, {"generator_version": 99}, {"database_id": "x"}, {"seed": 8}, {"n_products": 3}],
+    [{"content_sha256": "0" * 64}, {"generator_version": 99}, {"database_id": "x"}, {"seed": 8}],
 )
 def test_a_changed_row_is_refused(change: dict):
     row = DOMAIN.database_row("train", 0, 9, 20).model_copy(update=change)

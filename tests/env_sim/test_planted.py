@@ -4,6 +4,7 @@ from collections import Counter
 from functools import cache
 
 from env_sim import load_domain
+from env_sim.domains.retail.damage import UNPLANTED
 from env_sim.planted import PlantedFailure, plant_failures
 from env_sim.task_kits import load_task_kit
 from schemas import StopReason
@@ -12,11 +13,12 @@ from tests.fixtures.retail import databases, tasks
 
 @cache
 def planted() -> tuple[PlantedFailure, ...]:
-    return tuple(plant_failures("retail", databases(), tasks(), 0, 3))
+    return tuple(plant_failures("retail", databases(), tasks(160), 0, 3))
 
 
-def test_every_difficult_pattern_can_be_planted() -> None:
-    assert Counter(each.pattern for each in planted()) == dict.fromkeys(load_task_kit("retail").pattern_names(), 3)
+def test_difficult_patterns_can_be_planted() -> None:
+    patterns = set(load_task_kit("retail").pattern_names()) - UNPLANTED
+    assert Counter(each.pattern for each in planted()) == dict.fromkeys(patterns, 3) and len(patterns) >= 12
 
 
 def test_planted_failures_fail() -> None:
@@ -58,4 +60,4 @@ def test_endings_end_as_they_are_called() -> None:
 
 
 def test_equal_seeds_plant_equal_failures() -> None:
-    assert plant_failures("retail", databases(), tasks(), 0, 3) == list(planted())
+    assert plant_failures("retail", databases(), tasks(160), 0, 3) == list(planted())

@@ -51,6 +51,13 @@ def test_patterns_are_wanted_in_proportion_to_the_sizes_of_their_clusters():
     assert plan.clusters["wrong_order"] == {"a": 30, "c": 20}
 
 
+def test_a_cluster_asks_for_each_pattern_that_its_own_is_part_of():
+    names = ["wrong_order", "wrong_order+stale_intent", "ended_early"]
+    plan = plan_patterns("clusters", [cluster("a", "wrong_order", 8)], names, "none", config(40))
+    assert plan.counts == {"wrong_order": 20, "wrong_order+stale_intent": 20}
+    assert set(plan.clusters) == {"wrong_order", "wrong_order+stale_intent"}
+
+
 def test_a_cluster_without_a_known_pattern_is_spread_over_all_of_them():
     plan = plan_patterns("clusters", [cluster("x", "other", 8)], PATTERNS, "none", config(40))
     assert plan.counts == dict.fromkeys(PATTERNS, 10)

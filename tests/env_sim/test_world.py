@@ -4,12 +4,15 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given, settings
 
 import env_sim
 from env_sim.domains import domain_names
+from env_sim.json_text import canonical_text, json_text
 from env_sim.world import ToolResult
 from schemas.errors import ConfigError, CorruptDatabaseError, UnknownDomainError
 from schemas.records import Action
+from tests.fixtures.dialogues import VALUES
 
 DOMAIN = env_sim.load_domain("retail")
 BASE = DOMAIN.generate_database(5, n_users=60)
@@ -122,6 +125,32 @@ def test_equal_keys_mean_equal_hashes_in_parity_mode():
         ends.append((environment.state_key(), environment.database_hash()))
     assert ends[0] == ends[1]
     assert ends[0][1] != BASE.content_sha256()
+
+
+def test_the_state_key_names_no_more_than_the_fields_that_differ():
+    environment, order = DOMAIN.new_environment(BASE), pending_order()
+    environment.call(*move(order))
+    ((table, key, text),) = environment.state_key()
+    assert (table, key) == ("orders", order["order_id"])
+    assert json.loads("{" + text + "}") == {"address": ADDRESS}
+
+
+@pytest.mark.parametrize(("value", "same"), [(1, False), (1.0, True), (True, False), (-0.0, False)])
+def test_states_tell_values_apart_that_python_calls_equal(value: object, same: bool):
+    one, two = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
+    order = pending_order()
+    for environment, difference in ((one, abs(float(value))), (two, value)):  # type: ignore[arg-type]
+        record = {**order, "exchange_price_difference": difference}
+        environment.put("orders", order["order_id"], record)
+    assert (one.state_key() == two.state_key()) is same
+    assert (one.database_hash() == two.database_hash()) is same
+
+
+@settings(max_examples=200)
+@given(VALUES)
+def test_json_is_spelled_as_by_the_standard_library(value: object):
+    assert json_text(value) == json.dumps(value)
+    assert canonical_text(value) == json.dumps(value, sort_keys=True)
 
 
 def test_the_overlay_holds_changed_records_only():

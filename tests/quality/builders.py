@@ -1,10 +1,14 @@
 """Small well-formed records for the tests of this room; every builder takes what a test wants to differ."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from schemas import (
     Action,
     Blame,
     Criteria,
     DatabaseRow,
+    EntityIds,
     Explanation,
     Goal,
     Identity,
@@ -23,7 +27,9 @@ from schemas import (
 from schemas.ids import task_id
 
 
-def make_database(index: int = 0, split: str = "train", **changes: object) -> DatabaseRow:
+def make_database(
+    index: int = 0, split: str = "train", listed: Mapping[str, str] = MappingProxyType({}), **changes: object
+) -> DatabaseRow:
     """A database with one user whose entities carry split and index."""
     tag = f"{split}{index}"
     row = {
@@ -33,15 +39,11 @@ def make_database(index: int = 0, split: str = "train", **changes: object) -> Da
         "generator_version": 1,
         "seed": index,
         "n_users": 1,
-        "n_orders": 1,
-        "n_products": 1,
         "content_sha256": f"sha-{tag}",
-        "user_ids": (f"user_{tag}",),
-        "order_ids": (f"#W{tag}",),
-        "product_ids": (f"p{tag}",),
-        "item_ids": (f"i{tag}",),
     }
-    return DatabaseRow.model_validate(row | changes)
+    ids = {"user_ids": f"user_{tag}", "order_ids": f"#W{tag}", "product_ids": f"p{tag}", "item_ids": f"i{tag}"} | listed
+    entities = [EntityIds(kind=kind, ids=(entity_id,)) for kind, entity_id in ids.items()]
+    return DatabaseRow.model_validate(row | {"entities": entities} | changes)
 
 
 def make_task(index: int = 0, split: str = "train", **changes: object) -> Task:

@@ -127,9 +127,9 @@ def test_empty_rounds_and_repeated_ids_are_refused() -> None:
 
 def test_databases_of_two_splits_share_no_entity_nor_one_with_a_published_benchmark() -> None:
     assert verdict_of("entities_disjoint", "test_databases", [make_database(0, "test")]).passed
-    shared = [make_database(1, "test", product_ids=("ptrain0",))]
+    shared = [make_database(1, "test", listed={"product_ids": "ptrain0"})]
     assert "db-test1" in refused("entities_disjoint", "test_databases", shared)
-    numbers = [make_database(1, "test", item_ids=("ptrain0",))]
+    numbers = [make_database(1, "test", listed={"item_ids": "ptrain0"})]
     assert verdict_of("entities_disjoint", "test_databases", numbers).passed
     known = make_context(known_entity_ids=frozenset({"itest0"}))
     assert "published" in refused("entities_disjoint", "test_databases", [make_database(0, "test")], known)

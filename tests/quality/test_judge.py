@@ -1,6 +1,8 @@
 import pytest
 
 from env_sim import load_domain
+from env_sim.domains.retail.naive import naive_agent
+from env_sim.episode import Episode, run_episode
 from env_sim.reward import Scorer
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import demonstrate
@@ -9,6 +11,7 @@ from schemas import Action, Blame, RewardParts, StopReason, Task, Trajectory, Us
 from tests.fixtures.retail import databases, task_of, tasks
 
 DOMAIN = load_domain("retail")
+LATER_PATTERNS = ("hint_late", "mixed_orders", "ambiguous_name", "invalid_value", "not_confirmed")
 PATTERNS = {"other", *load_task_kit("retail").pattern_names()}
 
 
@@ -87,3 +90,19 @@ def test_an_episode_that_the_user_spoilt_is_blamed_on_the_user():
     explanation = DiffJudge().explain(task, failed(task, ()).model_copy(update={"user_fault": fault}))
     assert (explanation.blame, explanation.decisive_turn, explanation.pattern) == (Blame.USER, 2, "other")
     assert "vase" in explanation.text
+
+
+@pytest.mark.parametrize("guess", ["first", "last"])
+@pytest.mark.parametrize("pattern", LATER_PATTERNS)
+def test_what_only_the_talk_or_the_words_show_is_named(pattern, guess):
+    """Wherever a naive agent fails; of a variant in other words nothing is known before its product was read."""
+    for task in [task for task in tasks() if task.pattern == pattern]:
+        base = DOMAIN.open_database(databases()[task.database_id])
+        episode = run_episode(Episode(task, DOMAIN, base), naive_agent(pattern, guess))
+        reward = Scorer(DOMAIN).score(episode, 0)
+        if reward.success >= 1 or episode.stop_reason is None:
+            continue
+        good = demonstrate("retail", databases(), task, Scorer(DOMAIN))
+        played = {"messages": tuple(episode.messages), "writes": tuple(episode.writes), "reward": reward}
+        trajectory = good.model_copy(update={**played, "stop_reason": episode.stop_reason})
+        assert DiffJudge().explain(task, trajectory).pattern == pattern

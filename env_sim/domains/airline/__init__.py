@@ -1,4 +1,4 @@
-"""tau2's airline domain, rebuilt from its measured behaviour: flights, users and reservations. It has no generator yet.
+"""tau2's airline domain, rebuilt from its measured behaviour: flights, users and reservations.
 
 `database` holds records, `read_tools`, `write_tools` and `strict_tools` act on them, `arguments` judges what is passed.
 """

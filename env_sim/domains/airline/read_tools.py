@@ -6,7 +6,7 @@ from env_sim import arithmetic
 from env_sim.domains.airline.database import AirlineDatabase, direct_flight
 from env_sim.world import Environment, JsonRecord, ToolRefusal, tool
 
-__all__ = ["NEXT_DAY", "TOOLKIT", "ReadTools"]
+__all__ = ["AIRPORTS", "NEXT_DAY", "TOOLKIT", "ReadTools"]
 
 TOOLKIT = "AirlineTools"
 """tau2's class name, shown by argument errors."""
@@ -14,7 +14,7 @@ TOOLKIT = "AirlineTools"
 NEXT_DAY = "+1"
 """Stands behind an arrival time on the day after departure."""
 
-_AIRPORTS = {
+AIRPORTS = {
     "SFO": "San Francisco",
     "JFK": "New York",
     "LAX": "Los Angeles",
@@ -38,7 +38,7 @@ _AIRPORTS = {
 }
 """What `list_all_airports` shows, whatever flights a database holds."""
 
-_AIRPORTS_TEXT = json.dumps([{"iata": iata, "city": city} for iata, city in _AIRPORTS.items()])
+_AIRPORTS_TEXT = json.dumps([{"iata": iata, "city": city} for iata, city in AIRPORTS.items()])
 
 
 class ReadTools(Environment):

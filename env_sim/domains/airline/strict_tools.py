@@ -27,7 +27,7 @@ passengers), and refunds that reach no gift card at once, since the rulebook pro
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date as calendar_date
 from datetime import timedelta
 from typing import Any, ClassVar, get_args
@@ -35,9 +35,13 @@ from typing import Any, ClassVar, get_args
 from env_sim.domains.airline.read_tools import NEXT_DAY
 from env_sim.domains.airline.records import CabinClass
 from env_sim.domains.airline.write_tools import NEW_CERTIFICATES, NEW_RESERVATIONS, WriteTools
-from env_sim.world import JsonRecord, Mode, ToolRefusal, canonical_text, collect_tools
+from env_sim.json_text import canonical_text
+from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools
 
 __all__ = ["StrictEnvironment"]
+
+_UNORDERED = ("passengers", "payment_history")
+"""Lists of a reservation whose order carries no meaning."""
 
 
 class _StrictTools(WriteTools):
@@ -111,39 +115,36 @@ class _StrictTools(WriteTools):
             if freed and self.flight_on(number, date)["status"] == "available":
                 self.change_seats(number, date, in_cabin, freed * len(reservation["passengers"]))
 
-    def compared_records(self) -> dict[str, dict[str, JsonRecord]]:
-        """The overlay with new reservations named by what they hold, not by when they were made."""
-        tables, old = self.overlay(), self.base.tables["reservations"]
+    def compared_records(self) -> Mapping[tuple[str, str], JsonRecord]:
+        """The written records, new reservations named by what they hold, not by when they were made."""
+        written, old = super().compared_records(), self.base.tables["reservations"]
         free = [key for key in NEW_RESERVATIONS if key not in old]
-        made = {key: record for key, record in tables.get("reservations", {}).items() if key in free}
-        in_order = sorted(
-            made, key=lambda key: canonical_text({**self._canonical_lists(made[key]), "reservation_id": ""})
-        )
+        made = [key for key in free if ("reservations", key) in written]
+        if not made:
+            return written
+        in_order = sorted(made, key=lambda key: _content(written["reservations", key]))
         names = dict(zip(in_order, free, strict=False))
         return {
-            table: {names.get(key, key): _renamed(table, record, names) for key, record in records.items()}
-            for table, records in tables.items()
+            (table, names.get(key, key)): _renamed(table, record, names) for (table, key), record in written.items()
         }
 
-    def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
+    def canonical_field(self, table: str, key: str, name: str, value: Any) -> Any:
         """Without the orders that carry no meaning."""
-        if table == "reservations":
-            return self._canonical_lists(record)
-        if table == "users":
-            return {**record, "reservations": sorted(record["reservations"]), **self._canonical_methods(record)}
-        return record
+        if table == "reservations" and name in _UNORDERED:
+            return sorted(value, key=canonical_text)
+        if table == "users" and name == "reservations":
+            return sorted(value)
+        if table == "users" and name == "payment_methods":
+            return self._canonical_methods(key, value)
+        return value
 
-    def _canonical_lists(self, reservation: JsonRecord) -> JsonRecord:
-        lists = ("passengers", "payment_history")
-        return {**reservation, **{name: sorted(reservation[name], key=canonical_text) for name in lists}}
-
-    def _canonical_methods(self, user: JsonRecord) -> dict[str, JsonRecord]:
+    def _canonical_methods(self, user_id: str, methods: JsonRecord) -> JsonRecord:
         """Certificates sent in this episode, named by amount instead of time."""
-        methods, old = user["payment_methods"], self.base.users[user["user_id"]]["payment_methods"]
+        old = self.base.users[user_id]["payment_methods"]
         sent = [key for key in NEW_CERTIFICATES if key in methods and key not in old]
         by_amount = sorted((methods[key] for key in sent), key=lambda method: method["amount"])
         renamed = {key: {**method, "id": key} for key, method in zip(sent, by_amount, strict=True)}
-        return {"payment_methods": {**methods, **renamed}}
+        return {**methods, **renamed}
 
 
 class StrictEnvironment(_StrictTools):
@@ -161,6 +162,12 @@ def _is_whole(value: Any) -> bool:
 
 def _first_repeated(values: list[Any]) -> Any:
     return next((value for value, count in Counter(values).items() if count > 1), None)
+
+
+def _content(reservation: JsonRecord) -> str:
+    """A reservation apart from its id and from the orders that carry no meaning."""
+    lists = {name: sorted(reservation[name], key=canonical_text) for name in _UNORDERED}
+    return canonical_text({**reservation, **lists, "reservation_id": ""})
 
 
 def _renamed(table: str, record: JsonRecord, names: dict[str, str]) -> JsonRecord:

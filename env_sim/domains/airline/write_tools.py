@@ -15,7 +15,16 @@ from env_sim.domains.airline.arguments import FlightInfo, Passenger, Payment
 from env_sim.domains.airline.read_tools import TOOLKIT, ReadTools
 from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
 
-__all__ = ["MAX_HISTORY", "NEW_CERTIFICATES", "NEW_RESERVATIONS", "NOW", "ParityEnvironment", "WriteTools"]
+__all__ = [
+    "BAG_FEE",
+    "INSURANCE_FEE",
+    "MAX_HISTORY",
+    "NEW_CERTIFICATES",
+    "NEW_RESERVATIONS",
+    "NOW",
+    "ParityEnvironment",
+    "WriteTools",
+]
 
 NOW = "2024-05-15T15:00:00"
 """The time of every booking."""
@@ -29,8 +38,8 @@ NEW_CERTIFICATES = ("certificate_3221322", "certificate_3221323", "certificate_3
 MAX_HISTORY = 1024
 """Payments of a reservation. Each repeated cancellation doubles them; tau2 has no limit. Four times as many: 8 ms."""
 
-_BAG_FEE = 50
-_INSURANCE_FEE = 30
+BAG_FEE = 50
+INSURANCE_FEE = 30
 
 
 class WriteTools(ReadTools):
@@ -125,8 +134,8 @@ class WriteTools(ReadTools):
         made["flights"] = [self.open_flight(info["flight_number"], info["date"], cabin, n_passengers) for info in infos]
         total_price = sum(segment["price"] for segment in made["flights"]) * n_passengers
         if insurance == "yes":
-            total_price += _INSURANCE_FEE * n_passengers
-        total_price += _BAG_FEE * nonfree_baggages
+            total_price += INSURANCE_FEE * n_passengers
+        total_price += BAG_FEE * nonfree_baggages
         check_payments(made["payment_history"], user["payment_methods"], total_price)
         self.check_booking(made, total_baggages, nonfree_baggages)
         return self.store_booking(made)
@@ -203,7 +212,7 @@ class WriteTools(ReadTools):
         """Change the numbers of bags; paid ones beyond those of before are charged."""
         reservation = self.reservation_to_change(reservation_id)
         user = self.user(reservation["user_id"])
-        price = _BAG_FEE * max(0, nonfree_baggages - reservation["nonfree_baggages"])
+        price = BAG_FEE * max(0, nonfree_baggages - reservation["nonfree_baggages"])
         self.check_bags(total_baggages, nonfree_baggages)
         history = self.charge(user, payment_id, price, reservation["payment_history"])
         return self.change_reservation(

@@ -7,7 +7,7 @@ find the words again and copy what follows, which is what attention learns first
 import json
 from collections.abc import Mapping
 
-from env_sim.compact import CompactRenderer, CompactSpec, Composite, HandleKind
+from env_sim.compact import CompactRenderer, CompactSpec, Composite, HandleKind, argument_types
 
 ADDRESS_FIELDS = ("address1", "address2", "city", "state", "country", "zip")
 ADDRESS_PATTERN = r"\b\d+ [A-Z][A-Za-z ]+, [A-Za-z0-9 #]+, [A-Z][A-Za-z ]+, [A-Z]{2}, [A-Za-z ]+, \d{5}\b"
@@ -47,11 +47,6 @@ def address_line(address: Mapping[str, str]) -> str:
 
 def build_spec(tool_schemas: list[dict]) -> CompactSpec:
     """The compact language of retail over its tool schemas."""
-    types = {}
-    for schema in tool_schemas:
-        function = schema["function"]
-        properties = function["parameters"].get("properties", {})
-        types[function["name"]] = {name: prop.get("type", "string") for name, prop in properties.items()}
     return CompactSpec(
         kinds=_KINDS,
         composites=(
@@ -60,7 +55,7 @@ def build_spec(tool_schemas: list[dict]) -> CompactSpec:
         ),
         letter_of_argument=_LETTERS,
         label_of_argument={"item_ids": "name", "new_item_ids": "options"},
-        argument_types=types,
+        argument_types=argument_types(tool_schemas),
         summarize=_summarize,
     )
 

@@ -15,10 +15,14 @@ from schemas import Action, Task
 
 ASKED_TOPIC = {"order_not_asked": "order", "variant_not_asked": "variant"}
 """Patterns whose failure is a guess: the question is left out."""
+UNPLANTED = frozenset({"mixed_orders", "ambiguous_name", "invalid_value", "not_confirmed"})
+"""Patterns whose failure is more than one wrong thing in a good episode: nobody plants them yet."""
 
 
 def damages(task: Task, base: Database, rng: Random) -> Iterator[Damage]:
     """Damages of one task that show its own pattern, in random order."""
+    if task.pattern in UNPLANTED or not task.criteria.writes:
+        return
     if task.pattern == "infeasible_pushed":
         yield Damage(task.pattern, ending="transfer", after_writes=0)
         yield Damage(task.pattern, ending="insist", after_writes=0)
@@ -38,7 +42,7 @@ def damages(task: Task, base: Database, rng: Random) -> Iterator[Damage]:
 
 def _wrong_actions(task: Task, wish: WishView) -> Iterator[Action]:
     match task.pattern:
-        case "wrong_order" | "order_not_asked":
+        case "wrong_order" | "order_not_asked" | "hint_late":
             yield from _on_other_orders(wish)
         case "wrong_variant" | "variant_not_asked":
             yield from _other_variants(wish)

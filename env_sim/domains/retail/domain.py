@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import ClassVar
 
-from env_sim.domains.retail import generated
 from env_sim.domains.retail.database import RetailDatabase, database_from_json, load_database
-from env_sim.domains.retail.generator import generate_database
+from env_sim.domains.retail.generator import GENERATOR_VERSION, generate_database
 from env_sim.domains.retail.rules import RULES, WRITES
 from env_sim.domains.retail.strict_tools import StrictEnvironment
 from env_sim.domains.retail.write_tools import ParityEnvironment, WriteTools
 from env_sim.packaged_domain import PackagedDomain
-from schemas.records import DatabaseRow
 
 __all__ = ["RetailDomain"]
 
@@ -20,6 +18,7 @@ class RetailDomain(PackagedDomain[RetailDatabase, WriteTools]):
 
     name = "retail"
     environments: ClassVar = {"parity": ParityEnvironment, "strict": StrictEnvironment}
+    generator_version = GENERATOR_VERSION
     write_tools = WRITES
     """Names of the tools that change the state."""
     rules = RULES
@@ -38,11 +37,3 @@ class RetailDomain(PackagedDomain[RetailDatabase, WriteTools]):
     ) -> RetailDatabase:
         """Make a database; see `generator.generate_database`."""
         return generate_database(seed, n_users, split, index, n_products)
-
-    def database_row(self, split: str, index: int, seed: int, n_users: int) -> DatabaseRow:
-        """Describe the generated database (split, index, seed, n_users) as a stored row."""
-        return generated.database_row(split, index, seed, n_users)
-
-    def open_database(self, row: DatabaseRow) -> RetailDatabase:
-        """Make the database of a stored row again, verified and cached per process."""
-        return generated.open_database(row)

@@ -13,12 +13,14 @@ from env_sim.compact import AND
 from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
 from env_sim.domains.retail.compact import ADDRESS_FIELDS, LIST_END, address_line
 from env_sim.domains.retail.explorer import TRANSFER, product_ids
-from env_sim.domains.retail.views import METHOD_NAMES, WishView, order_names, view
+from env_sim.domains.retail.lexicon import HOME_ADDRESS, KINDS, in_other_words
+from env_sim.domains.retail.views import METHOD_NAMES, WishView, order_names, values, view
 from env_sim.world import Database
 from schemas import Action, Goal, Message, Task, ToolCall
 
 _ORDER_ID = re.compile(r"#W\d{7}")
 _OTHER_ORDER = re.compile(r"of my order with the ([\w -]+?)(?=[.?!]| and |,|$)")
+_BEHIND_THING = re.compile(r" (?:for|to) ")
 
 
 class Expert:
@@ -82,18 +84,51 @@ class Expert:
         if searches:
             yield from self._search(goal)
         topics = {detail.topic for detail in goal.details}
-        if "order" in topics:
+        if "order" in topics or goal.remarks:
             yield _say(Ask("order"))
+        if "item" in topics:
+            yield _say(Ask("item"), self._of_one_kind(goal, wanted))
         if needs_order:
             yield from self._look_at_products(wanted)
         if "variant" in topics:
             yield _say(Ask("variant"))
-        yield _say(Confirm(wanted), self._grounds(goal, wanted))
-        if goal.change:
+        yield from self._agree(goal, wanted)
+        yield self._call(goal.accepted or wanted)
+
+    def _agree(self, goal: Goal, wanted: Action) -> Iterator[Message]:
+        """List until the user says yes: a late hint, a new mind and an evasive answer each ask for one more listing."""
+        listed = self._guess(goal, wanted) if goal.remarks else wanted
+        yield _say(Confirm(listed), self._grounds(goal, listed))
+        if goal.change or goal.remarks:
             yield from self._look_at(_ORDER_ID.findall(self._heard))
-            wanted = goal.change.action
-            yield _say(Confirm(wanted), self._grounds(goal, wanted))
-        yield self._call(wanted)
+            listed = goal.accepted or wanted
+            yield _say(Confirm(listed), self._grounds(goal, listed))
+        if goal.hesitation:
+            yield _say(Confirm(listed), self._grounds(goal, listed))
+
+    def _guess(self, goal: Goal, wanted: Action) -> Action:
+        """The wish on the first order that fits what was said until now."""
+        meant = self._view(wanted)
+        assert meant.order is not None
+        orders = [self._base.tables["orders"][order_id] for order_id in self._user["orders"]]
+        needed = {item["name"].lower() for item in meant.items}
+        needed |= {name for name in meant.names() if f"the order with the {name}" in goal.request}
+        fitting = (o for o in orders if o["status"] == meant.order["status"] and needed <= order_names(o))
+        order = next(fitting, meant.order)
+        arguments = {**wanted.arguments, "order_id": order["order_id"]}
+        if meant.items:
+            by_name = {item["name"]: item["item_id"] for item in order["items"]}
+            arguments["item_ids"] = [by_name[item["name"]] for item in meant.items]
+        paid = [o["payment_history"][0]["payment_method_id"] for o in (meant.order, order)]
+        if arguments.get("payment_method_id") == paid[0]:
+            arguments["payment_method_id"] = paid[1]
+        return Action(name=wanted.name, arguments=arguments)
+
+    def _of_one_kind(self, goal: Goal, wanted: Action) -> str:
+        """The things of the order that the request can mean."""
+        kind = next(kind for kind in KINDS if f"the {kind}" in goal.request)
+        names = [name for name in self._view(wanted).names() if name in KINDS[kind]]
+        return f"{kind} {' '.join(names)}"
 
     def _search(self, goal: Goal) -> Iterator[Message]:
         """Walk the list of orders, each read with the step before it, and notice its end and what was found."""
@@ -148,6 +183,7 @@ class Expert:
         items = wish.items if wish.variants else ()
         said = [f"{self._item(wish, item)} {item['product_id']} {' '.join(item['options'].values())}" for item in items]
         parts.append(f" {AND} ".join(said))
+        parts.append(_other_words(goal, wish))
         parts.append(self._which_record(goal, wish))
         return " ".join(part for part in parts if part)
 
@@ -155,18 +191,24 @@ class Expert:
         order_id = str(wish.action.arguments["order_id"])
         if order_id in goal.request or (goal.change and order_id in goal.change.text):
             return self._header(order_id)
-        said = " ".join([goal.request, *(detail.text for detail in goal.details)]).lower()
+        told = (*goal.details, *goal.remarks)
+        said = " ".join([goal.request, *(detail.text for detail in told)]).lower()
         elsewhere = set().union(*(order_names(order) for order in wish.other_orders()))
-        thing = next((name for name in wish.names() if f"the {name}" in said and name not in elsewhere), "")
+        named = [name for name in wish.names() if f"the {name}" in said]
+        thing = next((name for name in named if name not in elsewhere), named[0] if named and goal.remarks else "")
         return f"{thing} {self._header(order_id)}"
 
     def _which_record(self, goal: Goal, wish: WishView) -> str:
         """Where a method or an address comes from, unless the order's own or spoken out."""
         source = _OTHER_ORDER.search(goal.request)
         if source:
-            order = next(o for o in wish.other_orders() if source[1] in order_names(o))
+            thing = _BEHIND_THING.split(source[1])[0]
+            orders = [self._base.tables["orders"][order_id] for order_id in self._user["orders"]]
+            order = next(order for order in orders if thing in order_names(order))
             address = address_line(order["address"]) if ADDRESS_FIELDS[0] in wish.action.arguments else ""
-            return f"{source[1]} {self._header(order['order_id'])} {address}"
+            return f"{thing} {self._header(order['order_id'])} {address}"
+        if HOME_ADDRESS in goal.request:
+            return f"{HOME_ADDRESS} {address_line(self._user['address'])}"
         method_id = wish.action.arguments.get("payment_method_id")
         method = self._user["payment_methods"].get(method_id)
         if method and METHOD_NAMES[method["source"]] in goal.request:
@@ -177,6 +219,14 @@ class Expert:
         self._calls += 1
         call = ToolCall(id=f"call-{self._calls}", name=action.name, arguments=action.arguments)
         return Message(role="assistant", reasoning=reasoning, tool_calls=(call,))
+
+
+def _other_words(goal: Goal, wish: WishView) -> str:
+    """What the request says of the variant in other words, each with the value behind it."""
+    said = [
+        pair for variant in wish.variants for pair in zip(in_other_words(values(variant)), values(variant), strict=True)
+    ]
+    return " ".join(f"{other} {value}" for other, value in said if f" {other} " in goal.request and other != value)
 
 
 def _say(act: Act, reasoning: str = "") -> Message:

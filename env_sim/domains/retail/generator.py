@@ -14,17 +14,13 @@ from env_sim.domains.retail.database import RetailDatabase
 from env_sim.domains.retail.entity_numbers import (
     MAX_ORDERS,
     MAX_PRODUCTS,
-    MAX_USERS,
-    SAME_NAME_USERS,
-    block_number,
-    email_number,
     item_and_product_ids,
     order_ids,
     tau2_entity_ids,
-    user_number,
 )
-from env_sim.domains.retail.people import CITIES, FIRST_NAMES, LAST_NAMES, STREETS
 from env_sim.domains.retail.records import OPTIONAL_ORDER_FIELDS
+from env_sim.entity_numbers import MAX_USERS, SAME_NAME_USERS, block_number, email_number, user_number
+from env_sim.people import CITIES, FIRST_NAMES, LAST_NAMES, STREETS
 from env_sim.world import JsonRecord
 from schemas.errors import ConfigError
 

@@ -5,12 +5,12 @@ from env_sim.domains.retail.compact import build_spec
 from env_sim.domains.retail.damage import damages
 from env_sim.domains.retail.expert import Expert
 from env_sim.domains.retail.explorer import explore
-from env_sim.domains.retail.patterns import PATTERNS
+from env_sim.domains.retail.naive import naive_agent
+from env_sim.domains.retail.patterns import PATTERNS, pairs, why_not
 from env_sim.domains.retail.planner import WordPlanner
-from env_sim.domains.retail.tau2_tasks import read_cases
 from env_sim.domains.retail.tau2_words import case_rules
 from env_sim.domains.retail.word_rules import task_rules
-from env_sim.domains.retail.writer import write_task
+from env_sim.domains.retail.writer import write_eased, write_task
 from env_sim.soundness_rules import SoundnessKit
 from env_sim.task_kits import TaskKit
 
@@ -21,5 +21,9 @@ KIT = TaskKit(
     write_task=write_task,
     expert=Expert,
     damages=damages,
-    soundness=SoundnessKit(WordPlanner, task_rules, case_rules, read_cases),
+    write_eased=write_eased,
+    naive=naive_agent,
+    pairs=pairs,
+    check_pattern=why_not,
+    soundness=SoundnessKit(WordPlanner, task_rules, case_rules),
 )

@@ -10,6 +10,7 @@ from functools import cache
 
 from env_sim.domains.retail import wording
 from env_sim.domains.retail.compact import ADDRESS_PATTERN
+from env_sim.domains.retail.lexicon import HOME_ADDRESS, TOLD_REASONS
 from env_sim.domains.retail.views import METHOD_NAMES
 from env_sim.domains.retail.write_tools import ParityEnvironment
 from env_sim.monitor import RuleSpec
@@ -28,6 +29,7 @@ _ASIDES = (
     "i want {target}.",
     "i meant {order}, {reason}.",
     "{target}, please.",
+    "the {item}, please.",
     # What users say between their wishes, as in `env_sim.user`.
     "yes, please.",
     "ok.",
@@ -37,6 +39,7 @@ _ASIDES = (
     "please check again.",
     "sorry, i do not understand.",
     "i already told you all i know.",
+    "i do not know.",
     "you have not done it yet.",
 )
 
@@ -65,7 +68,8 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     requests = [sentence for tool in sorted(WRITES) for text in wording.REQUESTS[tool] for sentence in _sentences(text)]
     wishes = [sentence for sentence in requests if sentence != "{reason}."]
     asides = [*_ASIDES, "{reason}.", *wording.HINTS, *filter(None, wording.GREETINGS)]
-    asides += [sentence for text in wording.CHANGES for sentence in _sentences(text.removesuffix(" {wish}"))]
+    interjections = [*(text.removesuffix(" {wish}") for text in wording.CHANGES), *wording.HESITATIONS]
+    asides += [sentence for text in interjections for sentence in _sentences(text)]
     lead = f"(?:{_one_of(_LEADS)})?"
     wish, aside = (f"(?:{'|'.join(map(_pattern, sentences))})" for sentences in (wishes, asides))
     return re.compile(lead + wish, re.I), re.compile(lead + aside, re.I)
@@ -87,16 +91,17 @@ def _slots() -> Mapping[str, str]:
     pair = f"the {_THING} (?:for|to) {target}"
     method = f"(?:{_one_of(METHOD_NAMES.values())}|the payment method of my order with the {_THING})"
     pay = [_filled(text, {"method": method}) for texts in wording.PAY.values() for text in texts]
+    reasons = (wording.REASONS, TOLD_REASONS)
     return {
-        "order": rf"(?:order #W\d{{7}}|my order|the order with the {_THING})",
+        "order": rf"(?:order #W\d{{7}}|my orders?|the order with the {_THING})",
         "items": rf"the {_THING}(?: and the {_THING})*",
         "item": _THING,
         "pairs": f"{pair}(?: and {pair})*",
         "target": target,
         "method": method,
         "pay": f"(?:{'|'.join(pay)})?",
-        "reason": f"(?:{_one_of(text for texts in wording.REASONS.values() for text in texts)})",
-        "address": f"(?:{ADDRESS_PATTERN}|the address of my order with the {_THING})",
+        "reason": f"(?:{_one_of(text for kind in reasons for texts in kind.values() for text in texts)})",
+        "address": f"(?:{ADDRESS_PATTERN}|{HOME_ADDRESS}|the address of my order with the {_THING})",
         "email": r"[\w.+-]+@[\w.-]+",
         "name": r"[\w'-]+ [\w'-]+",
         "zip": r"\d{5}",

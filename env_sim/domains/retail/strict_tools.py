@@ -4,7 +4,7 @@ Every departure from parity is in this file. A reward that compares end states w
 (pairs given in another order, unrounded sums) or reward a wrong one (an exchange for the same item).
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from env_sim.domains.retail.read_tools import TOOLKIT
 from env_sim.domains.retail.write_tools import WriteTools, transaction
@@ -72,11 +72,11 @@ class _StrictTools(WriteTools):
             raise ToolRefusal("The list of items must not be empty")
         return super().return_delivered_order_items(order_id, item_ids, payment_method_id)
 
-    def canonical_record(self, table: str, record: JsonRecord) -> JsonRecord:
+    def canonical_field(self, table: str, key: str, name: str, value: Any) -> Any:
         """An order is compared by which items it holds, not by their places in the list."""
-        if table != "orders":
-            return record
-        return {**record, "items": sorted(record["items"], key=lambda item: item["item_id"])}
+        if name == "items" and table == "orders":
+            return sorted(value, key=lambda item: item["item_id"])
+        return value
 
 
 class StrictEnvironment(_StrictTools):

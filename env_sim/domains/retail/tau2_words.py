@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
-from env_sim.domains.retail.english import Words
+from env_sim.english import Words
 from env_sim.soundness_rules import Case, Finding
 from env_sim.world import Database
 from schemas import Action

@@ -7,13 +7,14 @@ never needs the lookup that the task is about.
 import re
 from collections.abc import Iterator
 
+from env_sim.domains.retail.patterns import JOIN
 from env_sim.soundness_rules import Finding
 from env_sim.world import Database
 from schemas import Task
 
 __all__ = ["HIDING_PATTERNS", "task_rules"]
 
-HIDING_PATTERNS = frozenset({"wrong_order", "order_not_asked", "lost_in_search"})
+HIDING_PATTERNS = frozenset({"wrong_order", "order_not_asked", "hint_late", "lost_in_search", "mixed_orders"})
 """Patterns whose task is to find the order: their words must not hold its number."""
 
 ORDER_ID = re.compile(r"#W\d{7}\b")
@@ -28,10 +29,17 @@ def task_rules(task: Task, base: Database) -> list[Finding]:
 def _leaks(task: Task) -> Iterator[Finding]:
     said = " ".join([task.scenario.opening, *(text for goal in task.scenario.goals for text in goal.texts)])
     hidden = set(LEAKS.findall(said))
-    if task.pattern in HIDING_PATTERNS:
-        hidden |= set(ORDER_ID.findall(said))
+    if HIDING_PATTERNS & set(task.pattern.split(JOIN)):
+        hidden |= set(ORDER_ID.findall(said)) - _of_other_wishes(task)
     for leaked in sorted(hidden):
         yield Finding("id_leak", f"the words hold {leaked}")
+
+
+def _of_other_wishes(task: Task) -> set[str]:
+    """Orders that the wishes beside a hidden one are about, and name; none when every wish names its own."""
+    written = [(goal, str(goal.accepted.arguments.get("order_id"))) for goal in task.scenario.goals if goal.accepted]
+    named = {order_id for goal, order_id in written if order_id in goal.request}
+    return named if len(named) < len(written) else set()
 
 
 def _orders(task: Task, base: Database) -> Iterator[Finding]:

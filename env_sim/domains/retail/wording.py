@@ -92,6 +92,12 @@ SAME = ("a {value} one, everything else the same", "the same one but {value}")
 DIFFERENT = ("a different one", "another version", "something else")
 CHANGES = ("wait, i changed my mind. {wish}", "actually no. {wish}", "sorry, i thought again. {wish}")
 FALLBACKS = ("then {wish}", "in that case {wish}", "well, {wish}")
+HESITATIONS = (
+    "hm, what exactly will happen then?",
+    "sorry, i was not listening. can you say it again?",
+    "wait a moment, let me read it once more.",
+    "and that is all of it? tell me again, please.",
+)
 GREETINGS = ("hi.", "hello.", "hey,", "good day.", "", "", "")
 
 
@@ -141,6 +147,11 @@ def change_of_mind(wish: str, rng: Random) -> str:
 def fallback(wish: str, rng: Random) -> str:
     """A second-best wish after a refusal."""
     return rng.choice(FALLBACKS).format(wish=wish)
+
+
+def hesitation(rng: Random) -> str:
+    """An answer to a listing that is neither yes nor no."""
+    return rng.choice(HESITATIONS)
 
 
 def opening(identity: Identity, first_request: str, rng: Random) -> str:

@@ -263,7 +263,10 @@ class ParityEnvironment(WriteTools):
 
 def first_item(items: list[JsonRecord], item_id: str) -> JsonRecord:
     """The first item with this id; callers have counted, so there is one."""
-    return next(item for item in items if item["item_id"] == item_id)
+    for item in items:
+        if item["item_id"] == item_id:
+            return item
+    raise AssertionError(f"no item {item_id}")
 
 
 def transaction(kind: Literal["payment", "refund"], amount: float, payment_method_id: str) -> JsonRecord:

@@ -1,48 +1,77 @@
 """The embedded task writer: what an explorer has done, worded as a customer's request that provokes one failure."""
 
+from collections.abc import Sequence
 from random import Random
 
 from env_sim.domains.retail import wording
+from env_sim.domains.retail.draft import Draft, Said, say
 from env_sim.domains.retail.explorer import TRANSFER
-from env_sim.domains.retail.patterns import PATTERNS, Draft
-from env_sim.domains.retail.views import view
+from env_sim.domains.retail.patterns import PLAIN, draft_of, intent_of, parts_of
+from env_sim.domains.retail.views import JsonObject, WishView, view
 from env_sim.world import Database
-from schemas import Action, ConfigError, Criteria, Identity, Scenario, Task, Trajectory
+from schemas import Action, Criteria, Identity, Intent, Scenario, Task, Trajectory
 from schemas.ids import task_id
 
+__all__ = ["write_eased", "write_task"]
+
 MADE_BY = "grammar-writer/1"
-_OPERATORS = {pattern.name: pattern.operator for pattern in PATTERNS}
 
 
 def write_task(
     source: Trajectory, base: Database, pattern: str, rng: Random, cluster_id: str | None = None
 ) -> Task | None:
-    """Word a source trajectory as a task that provokes a pattern; None when the trajectory doesn't allow it.
+    """Word a source trajectory as a task that provokes a pattern, or several (`a+b`); None when it doesn't allow it.
 
     Raises:
         ConfigError: unknown pattern.
     """
-    if pattern not in _OPERATORS:
-        raise ConfigError(
-            f"write_task[{source.trajectory_id}]: expected one of {sorted(_OPERATORS)}, "
-            f"got unknown pattern {pattern!r}; add it to the domain's pattern table"
-        )
-    calls = [Action(name=c.name, arguments=c.arguments) for m in source.messages for c in m.tool_calls]
-    user_id = str(next(c.arguments["user_id"] for c in calls if c.name == "get_user_details"))
-    wishes = list(source.writes) or [c for c in calls if c == TRANSFER]
-    draft = _OPERATORS[pattern]([view(base, user_id, wish) for wish in wishes], rng)
-    if draft is None:
+    parts_of(pattern)
+    draft = draft_of(pattern, _wishes(source, base), rng)
+    return _task(source, base, pattern, draft, rng, cluster_id)
+
+
+def write_eased(source: Trajectory, base: Database, pattern: str, rng: Random) -> Task | None:
+    """The task without what makes the pattern: the same wishes in plain words, one after the other.
+
+    Only of several things in one wish (`mixed_items`) the first alone is left: their number is the difficulty.
+    """
+    wishes = _wishes(source, base)
+    if any(part.name == "mixed_items" for part in parts_of(pattern)):
+        wishes = [_first_item(wish) for wish in wishes]
+    return _task(source, base, PLAIN, Draft.of(wishes), rng)
+
+
+def _wishes(source: Trajectory, base: Database) -> list[WishView]:
+    user_id = next(str(c.arguments["user_id"]) for c in _calls(source) if c.name == "get_user_details")
+    return [view(base, user_id, wish) for wish in source.writes or (TRANSFER,)]
+
+
+def _calls(source: Trajectory) -> list[Action]:
+    return [Action(name=c.name, arguments=c.arguments) for m in source.messages for c in m.tool_calls]
+
+
+def _first_item(wish: WishView) -> WishView:
+    arguments = {key: value[:1] if isinstance(value, list) else value for key, value in wish.action.arguments.items()}
+    return view(wish.base, wish.user["user_id"], Action(name=wish.tool, arguments=arguments))
+
+
+def _task(
+    source: Trajectory, base: Database, pattern: str, draft: Draft | None, rng: Random, cluster_id: str | None = None
+) -> Task | None:
+    said = say(draft, rng) if draft else None
+    if draft is None or said is None:
         return None
-    scenario = _scenario(base, user_id, draft, rng)
-    criteria = Criteria(writes=source.writes, transfer=not source.writes)
+    wishes = [put.wish for put in draft.wordings]
+    writes = tuple(wish.action for wish in wishes) if source.writes else ()
+    intent = Intent.INFEASIBLE if not source.writes else intent_of(pattern)
     content = {
         "domain": "retail",
         "database_id": source.database_id,
-        "intent": draft.intent,
+        "intent": intent,
         "pattern": pattern,
-        "scenario": scenario,
-        "reference": tuple(calls),
-        "criteria": criteria,
+        "scenario": _scenario(wishes[0].user, said, rng),
+        "reference": _reference(source, writes),
+        "criteria": Criteria(writes=writes, transfer=not source.writes),
     }
     return Task(
         task_id=task_id(**content),
@@ -53,19 +82,24 @@ def write_task(
     )
 
 
-def _scenario(base: Database, user_id: str, draft: Draft, rng: Random) -> Scenario:
-    user = base.tables["users"][user_id]
+def _reference(source: Trajectory, writes: Sequence[Action]) -> tuple[Action, ...]:
+    """The calls of the source; its writes are its last calls."""
+    calls = _calls(source)
+    return (*calls[: len(calls) - len(writes)], *writes)
+
+
+def _scenario(user: JsonObject, said: Said, rng: Random) -> Scenario:
     identity = Identity(
-        user_id=user_id,
+        user_id=user["user_id"],
         first_name=user["name"]["first_name"],
         last_name=user["name"]["last_name"],
         zip=user["address"]["zip"],
         email=user["email"] if rng.random() < 0.7 else None,
     )
-    first = " also, ".join(goal.request for goal in draft.goals[: draft.raised_in_opening])
     return Scenario(
         identity=identity,
-        opening=wording.opening(identity, first, rng),
-        goals=draft.goals,
-        raised_in_opening=draft.raised_in_opening,
+        opening=wording.opening(identity, said.opening, rng),
+        goals=said.goals,
+        raised_in_opening=said.raised_in_opening,
+        unknown=said.unknown,
     )

@@ -1,4 +1,4 @@
-"""tau2's published retail tasks as cases for the soundness rules: what the user is told, gold calls, what is graded."""
+"""tau2's published tasks as cases for the soundness rules: what the user is told, gold calls, what is graded."""
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 

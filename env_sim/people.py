@@ -1,6 +1,6 @@
 """Names and places of generated users: our own lists, in a fixed order.
 
-Changing a word changes every generated database, so raise `generator.GENERATOR_VERSION` with it.
+Changing a word changes every generated database, of every domain, so raise each generator's version with it.
 """
 
 __all__ = ["CITIES", "FIRST_NAMES", "LAST_NAMES", "STREETS"]
