@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from env_sim.user import ScriptedUser
+from env_sim.user_faults import user_faults
 from env_sim.world import Database, Domain, Environment, Mode
-from schemas import Action, Message, StopReason, Task
+from schemas import Action, Message, StopReason, Task, UserFault
 
 TRANSFER_TOOL = "transfer_to_human_agents"
 
@@ -49,6 +50,12 @@ class Episode:
     def writes(self) -> list[Action]:
         """Successful state-changing calls so far."""
         return self.environment.writes
+
+    @property
+    def user_fault(self) -> UserFault | None:
+        """The user's first own mistake so far, None while it keeps to its scenario."""
+        faults = user_faults(self.task.scenario, self.messages, self.stop_reason)
+        return faults[0] if faults else None
 
     def step(self, message: Message) -> tuple[Message, ...]:
         """Take one assistant message; return what follows (tool results or the user's words)."""

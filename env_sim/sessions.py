@@ -13,7 +13,6 @@ from env_sim.domains import load_domain
 from env_sim.episode import Episode
 from env_sim.reward import RewardConfig, Scorer
 from env_sim.task_kits import load_task_kit
-from env_sim.user_faults import user_faults
 from schemas import DatabaseRow, Message, StopReason, Task, Trajectory
 from schemas.ids import trajectory_id
 
@@ -93,8 +92,6 @@ class CompactSession:
         if self.episode.stop_reason is None:
             self.episode.stop(StopReason.CONTEXT_FULL)
         spec = self.spec
-        stop_reason = self.episode.stop_reason or StopReason.CONTEXT_FULL
-        faults = user_faults(spec.task.scenario, self.episode.messages, stop_reason)
         return Trajectory(
             trajectory_id=trajectory_id(spec.task.task_id, spec.policy_version, spec.trial, spec.seed),
             task_id=spec.task.task_id,
@@ -105,12 +102,12 @@ class CompactSession:
             seed=spec.seed,
             messages=tuple(self.episode.messages),
             writes=tuple(self.episode.writes),
-            stop_reason=stop_reason,
+            stop_reason=self.episode.stop_reason or StopReason.CONTEXT_FULL,
             reward=self.scorer.score(self.episode, self._n_sampled),
             token_ids=tuple(played.token_ids),
             assistant_mask=tuple(played.assistant_mask),
             logprobs=tuple(played.logprobs),
-            user_fault=faults[0] if faults else None,
+            user_fault=self.episode.user_fault,
         )
 
 

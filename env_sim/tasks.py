@@ -12,7 +12,6 @@ from env_sim.episode import Episode, run_episode
 from env_sim.reward import Scorer
 from env_sim.soundness_rules import reference_problem
 from env_sim.task_kits import load_task_kit
-from env_sim.user_faults import user_faults
 from schemas import DatabaseRow, Task, TaskError, Trajectory, Verdict
 from schemas.ids import trajectory_id
 
@@ -138,7 +137,6 @@ def demonstrate(domain_name: str, databases: Mapping[str, DatabaseRow], task: Ta
             f"demonstrate[{task.task_id}]: expected the expert to succeed on pattern {task.pattern}, "
             f"got stop reason {episode.stop_reason}, last words {episode.messages[-1].content!r}; drop the task"
         )
-    faults = user_faults(task.scenario, episode.messages, episode.stop_reason)
     return Trajectory(
         trajectory_id=trajectory_id(task.task_id, EXPERT, 0, 0),
         task_id=task.task_id,
@@ -151,7 +149,7 @@ def demonstrate(domain_name: str, databases: Mapping[str, DatabaseRow], task: Ta
         writes=tuple(episode.writes),
         stop_reason=episode.stop_reason,
         reward=reward,
-        user_fault=faults[0] if faults else None,
+        user_fault=episode.user_fault,
     )
 
 

@@ -45,8 +45,8 @@ _COMMON = frozenset(
 """Words that tell nothing by themselves."""
 
 
-def user_faults(scenario: Scenario, messages: Sequence[Message], stop_reason: StopReason) -> list[UserFault]:
-    """Mistakes of the user in an episode, in the order of their turns."""
+def user_faults(scenario: Scenario, messages: Sequence[Message], stop_reason: StopReason | None) -> list[UserFault]:
+    """Mistakes of the user in an episode, in the order of their turns; `stop_reason` is None while it runs."""
     watch = _Watch(scenario)
     for message in messages:
         watch.see(message)
@@ -126,7 +126,7 @@ class _Watch:
         elif message.role == "user":
             self._see_user(message)
 
-    def end(self, stop_reason: StopReason) -> None:
+    def end(self, stop_reason: StopReason | None) -> None:
         """The user's leaving, if it did."""
         said = self._counts[When.MESSAGE]
         if stop_reason is StopReason.USER_LEFT and said < self._scenario.patience:

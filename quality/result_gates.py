@@ -68,18 +68,20 @@ def outcomes_add_up(rollouts: str, tasks: str) -> Check:
     """A gate: the counts of each task are those of the episodes, and its pattern is the task's."""
 
     def check(rows: Sequence[Record], context: GateContext) -> Finding:
-        columns = ["policy_version", "task_id", "stop_reason", "reward"]
+        columns = ["policy_version", "task_id", "stop_reason", "user_fault", "reward"]
         played = needed(context.frame, "frame")(rollouts, context.round, columns)
-        lost, solved = pl.col("stop_reason") == "infrastructure", pl.col("reward").struct.field("success") >= 1
-        sums = ((~lost).sum().alias("n"), (~lost & solved).sum().alias("s"), lost.sum().alias("x"))
+        broken, spoilt = pl.col("stop_reason") == "infrastructure", pl.col("user_fault").is_not_null()
+        lost, solved = broken | spoilt, pl.col("reward").struct.field("success") >= 1
+        sums = (~lost, ~lost & solved, lost, spoilt & ~broken)
+        sums = tuple(each.sum().alias(str(place)) for place, each in enumerate(sums))
         counts = {(v, t): tuple(n) for v, t, *n in played.group_by("policy_version", "task_id").agg(sums).iter_rows()}
         patterns = {task.task_id: task.pattern for task in rows_of(context.read(tasks, None), Task)}
         bad: dict[str, str] = {}
         for row in rows_of(rows, TaskOutcome):
-            own = (row.n_trials, row.n_successes, row.n_excluded)
-            found = counts.pop((row.policy_version, row.task_id), (0, 0, 0))
+            own = (row.n_trials, row.n_successes, row.n_excluded, row.n_user_faults)
+            found = counts.pop((row.policy_version, row.task_id), (0, 0, 0, 0))
             if own != found:
-                bad[row_id(row)] = f"counts trials, successes, lost as {own}, the episodes give {found}"
+                bad[row_id(row)] = f"counts trials, successes, lost, spoilt as {own}, the episodes give {found}"
             elif patterns.get(row.task_id) != row.pattern:
                 bad[row_id(row)] = f"pattern {row.pattern}, its task has {patterns.get(row.task_id)}"
         bad |= {f"{version}/{task}": "was played, but has no outcome" for version, task in counts}

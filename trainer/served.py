@@ -135,4 +135,5 @@ def _stored(spec: EpisodeSpec, episode: Episode, trace: TokenTrace, scorer: Scor
         token_ids=tuple(trace.token_ids),
         assistant_mask=tuple(trace.assistant_mask),
         logprobs=tuple(trace.logprobs),
+        user_fault=episode.user_fault,
     )

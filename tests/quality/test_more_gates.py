@@ -2,7 +2,17 @@
 
 from quality.gate import GateLimits
 from quality.gates import gates_for, tables_with_gates
-from schemas import Checkpoint, ConductRule, Message, PoolTask, StopReason, Verdict, Violation
+from schemas import (
+    Checkpoint,
+    ConductRule,
+    Message,
+    PoolTask,
+    StopReason,
+    UserFault,
+    UserFaultKind,
+    Verdict,
+    Violation,
+)
 from schemas.columns import RlRollout
 from tests.quality.builders import make_outcome, make_pass_hat_k, make_task, make_trajectory
 from tests.quality.stored import ROUND, context_of, result_of
@@ -110,11 +120,13 @@ def test_outcomes_are_counted_again_from_the_episodes() -> None:
     played = [make_trajectory(i, float(i < 2), task_id="t0", policy_version="v") for i in range(3)]
     lost = make_trajectory(3, task_id="t0", policy_version="v", stop_reason=StopReason.INFRASTRUCTURE, messages=())
     task = make_task(0, pattern="wrong_order").model_copy(update={"task_id": "t0"})
-    context = context_of({("test_rollouts", ROUND): [*played, lost], ("test_tasks", BOOT): [task]})
-    good = make_outcome("t0", 2, 3, n_excluded=1)
+    fault = UserFault(kind=UserFaultKind.EMPTY, turn=0, evidence="an empty message")
+    spoilt = make_trajectory(4, 1.0, task_id="t0", policy_version="v", user_fault=fault)
+    context = context_of({("test_rollouts", ROUND): [*played, lost, spoilt], ("test_tasks", BOOT): [task]})
+    good = make_outcome("t0", 2, 3, n_excluded=2, n_user_faults=1)
     assert result_of("outcomes_add_up", "test_outcomes", [good], context).passed
     cases = {
-        "(3, 3, 1), the episodes give (3, 2, 1)": [make_outcome("t0", 3, 3, n_excluded=1)],
+        "(4, 3, 1, 0), the episodes give (3, 2, 2, 1)": [make_outcome("t0", 3, 4, n_excluded=1)],
         "its task has wrong_order": [good.model_copy(update={"pattern": "other"})],
         "v/t0: was played, but has no outcome": [],
     }
