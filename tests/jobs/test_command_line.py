@@ -15,7 +15,7 @@ from tests.fixtures.loop import scripted_runner
         (["demo", "--profile", "nope"], "profile[nope]: expected one of embedded"),
         (["demo", "--profile", "smoke", "--set", "grpo.n_stepz=1"], "did you mean n_steps?"),
         (["demo", "--profile", "smoke", "--set", "seed"], "--set[seed]: expected key=value"),
-        (["demo", "--profile", "smoke", "--set", "domain=airline"], "airline"),
+        (["demo", "--profile", "smoke", "--set", "domain=railway"], "expected one of airline, retail"),
         (["demo", "--profile", "smoke", "--rounds", "40"], "rounds]: expected less than or equal to 32"),
         (["round", "99"], "round[round-099]: expected one of round-001..round-032"),
         (["round", "round-1"], "round[round-1]"),
