@@ -113,7 +113,7 @@ def load_task_kit(domain_name: str) -> TaskKit:
     """
     if domain_name not in _KITS:
         raise ConfigError(
-            f"task kit[{domain_name}]: expected one of {sorted(_KITS)}, got none of them; register it in "
+            f"task kit[{domain_name}]: expected one of {', '.join(sorted(_KITS))}, got none of them; register it in "
             "env_sim/task_kits.py"
         )
     return import_module(_KITS[domain_name]).KIT

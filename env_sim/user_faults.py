@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from env_sim.conduct import UNSPELLABLE, ListedKey, differing, listed_key, says_yes
-from env_sim.dialogue import DENY_TEXT, DONE_TEXT, Ask, Confirm, read_act
+from env_sim.dialogue import DENY_TEXT, DONE_TEXT, Ask, Confirm, act_text, read_act
 from schemas import Action, Confirmation, Goal, Message, Remark, Scenario, StopReason, UserFault, UserFaultKind, When
 
 __all__ = ["user_faults"]
@@ -163,7 +163,7 @@ class _Watch:
         if isinstance(act, Confirm) or text in (DENY_TEXT, DONE_TEXT):
             return
         self._counts[When.QUESTION] += not (isinstance(act, Ask) and act.topic == "identity")
-        if isinstance(act, Ask) and act.topic in self._topics:
+        if isinstance(act, Ask) and (act.topic in self._topics or text == act_text(act)):
             self._asked |= {act.topic}
         elif "?" in text:
             self._asked_anything = True
