@@ -23,8 +23,8 @@
      └ QualityError
         └ GateError                        a gate can't be evaluated (not: a gate that says no)
 
-ConcurrentWriteError is a TransientError: the same attempt may succeed later. Every other error is permanent, and no
-retry changes it.
+ConcurrentWriteError and EndpointUnavailableError are TransientErrors: the same attempt may succeed later. Every other
+error is permanent, and no retry changes it.
 
 Each is built from one message, `what[id]: expected ..., got ...; do ...`, and survives pickling. A failed
 episode is not an error but a row with its stop reason.
@@ -106,7 +106,7 @@ class ChatError(FaultlineError):
     """A failure at the boundary to a model at an endpoint."""
 
 
-class EndpointUnavailableError(ChatError):
+class EndpointUnavailableError(ChatError, TransientError):
     """No reply through all retries, or a late one; the same call may succeed later."""
 
 

@@ -70,5 +70,6 @@ def test_transient_errors_are_few_and_named():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, FaultlineError)]
     assert {kind.__name__ for kind in kinds if issubclass(kind, TransientError)} == {
         "ConcurrentWriteError",
+        "EndpointUnavailableError",
         "TransientError",
     }
