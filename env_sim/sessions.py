@@ -13,7 +13,7 @@ from env_sim.domains import load_domain
 from env_sim.episode import Episode
 from env_sim.reward import RewardConfig, Scorer
 from env_sim.task_kits import load_task_kit
-from schemas import DatabaseRow, Message, StopReason, Task, Trajectory
+from schemas import DatabaseRow, Message, RewardParts, StopReason, Task, Trajectory
 from schemas.ids import trajectory_id
 
 
@@ -91,24 +91,30 @@ class CompactSession:
         """The stored record, scored."""
         if self.episode.stop_reason is None:
             self.episode.stop(StopReason.CONTEXT_FULL)
-        spec = self.spec
-        return Trajectory(
-            trajectory_id=trajectory_id(spec.task.task_id, spec.policy_version, spec.trial, spec.seed),
-            task_id=spec.task.task_id,
-            database_id=spec.task.database_id,
-            policy=spec.policy,
-            policy_version=spec.policy_version,
-            trial=spec.trial,
-            seed=spec.seed,
-            messages=tuple(self.episode.messages),
-            writes=tuple(self.episode.writes),
-            stop_reason=self.episode.stop_reason or StopReason.CONTEXT_FULL,
-            reward=self.scorer.score(self.episode, self._n_sampled),
-            token_ids=tuple(played.token_ids),
-            assistant_mask=tuple(played.assistant_mask),
-            logprobs=tuple(played.logprobs),
-            user_fault=self.episode.user_fault,
-        )
+        return stored_trajectory(self.spec, self.episode, played, self.scorer.score(self.episode, self._n_sampled))
+
+
+def stored_trajectory(spec: EpisodeSpec, episode: Episode, played: Played, reward: RewardParts) -> Trajectory:
+    """The stored record of an episode that has ended."""
+    if episode.stop_reason is None:
+        raise RuntimeError(f"episode of task {spec.task.task_id} still runs; end it before it is stored")
+    return Trajectory(
+        trajectory_id=trajectory_id(spec.task.task_id, spec.policy_version, spec.trial, spec.seed),
+        task_id=spec.task.task_id,
+        database_id=spec.task.database_id,
+        policy=spec.policy,
+        policy_version=spec.policy_version,
+        trial=spec.trial,
+        seed=spec.seed,
+        messages=tuple(episode.messages),
+        writes=tuple(episode.writes),
+        stop_reason=episode.stop_reason,
+        reward=reward,
+        token_ids=tuple(played.token_ids),
+        assistant_mask=tuple(played.assistant_mask),
+        logprobs=tuple(played.logprobs),
+        user_fault=episode.user_fault,
+    )
 
 
 @dataclass

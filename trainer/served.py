@@ -15,14 +15,13 @@ from tqdm import tqdm
 from env_sim import load_domain
 from env_sim.chat.client import ChatClient, ResponseCache
 from env_sim.chat.endpoint import Endpoint
-from env_sim.chat.episodes import TokenLimits, TokenTrace, call_seed, play_chat, play_tokens
+from env_sim.chat.episodes import TokenLimits, call_seed, play_chat, play_tokens
 from env_sim.chat.flow import each_done
 from env_sim.compact import END
 from env_sim.episode import Episode
 from env_sim.reward import RewardConfig, Scorer
-from env_sim.sessions import EpisodeSpec, SessionFactory
-from schemas import Checkpoint, DatabaseRow, StopReason, Task, Trajectory
-from schemas.ids import trajectory_id
+from env_sim.sessions import EpisodeSpec, SessionFactory, stored_trajectory
+from schemas import Checkpoint, DatabaseRow, Task, Trajectory
 from schemas.llm_calls import LlmCall
 from trainer.config import SamplingConfig
 
@@ -110,30 +109,10 @@ class ServedPolicy:
             base = domain.open_database(databases[spec.task.database_id])
             episode = Episode(spec.task, domain, base, max_turns=self.max_turns)
             trace = await play_chat(client, episode, domain.rulebook(), tools, _seed_of(spec))
-            return _stored(spec, episode, trace, scorer)
+            return stored_trajectory(spec, episode, trace, scorer.score(episode, trace.n_output_tokens))
 
         return play
 
 
 def _seed_of(spec: EpisodeSpec) -> int:
     return call_seed(spec.seed, spec.task.task_id, spec.trial)
-
-
-def _stored(spec: EpisodeSpec, episode: Episode, trace: TokenTrace, scorer: Scorer) -> Trajectory:
-    return Trajectory(
-        trajectory_id=trajectory_id(spec.task.task_id, spec.policy_version, spec.trial, spec.seed),
-        task_id=spec.task.task_id,
-        database_id=spec.task.database_id,
-        policy=spec.policy,
-        policy_version=spec.policy_version,
-        trial=spec.trial,
-        seed=spec.seed,
-        messages=tuple(episode.messages),
-        writes=tuple(episode.writes),
-        stop_reason=episode.stop_reason or StopReason.INFRASTRUCTURE,
-        reward=scorer.score(episode, trace.n_output_tokens),
-        token_ids=tuple(trace.token_ids),
-        assistant_mask=tuple(trace.assistant_mask),
-        logprobs=tuple(trace.logprobs),
-        user_fault=episode.user_fault,
-    )
