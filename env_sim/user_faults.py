@@ -33,9 +33,25 @@ _ASSISTANT = re.compile(
     re.I,
 )
 _MIN_ID_CHARS = 5
-_COMMON = frozenset(
+_TOPICS = frozenset(
+    (
+        "identity",
+        "order",
+        "variant",
+        "payment",
+        "reason",
+        "item",
+        "address",
+        "reservation",
+        "flight",
+        "date",
+        "passenger",
+    )
+)
+"""What agents are known to ask for: a question for one of these is about nothing else."""
+_COMMON = _TOPICS.union(
     _WORD.findall(
-        "identity order variant payment reason item address flight passenger a also an and are as at be "
+        "a also an and are as at be "
         "bought but buy by can check could do else for from get go had has have i if in is it its just know "
         "me mean my need no not now of on one or other please same so sorry sure thank thanks that the them "
         "then there they think this to too want was we well what when which will with would wrong yes yet you "
@@ -99,8 +115,8 @@ class _Watch:
         self._wishes = [_Wish(goal, list(_secrets(scenario, goal))) for goal in scenario.goals]
         self._hidden = _hidden_values(scenario)
         self._by_detail = scenario.confirmation is Confirmation.BY_DETAIL
-        self._topics = {"identity", *scenario.unknown, *(d.topic for goal in scenario.goals for d in goal.details)}
-        """What the user can be asked about; another question may be about anything."""
+        self._topics = {*_TOPICS, *scenario.unknown, *(d.topic for goal in scenario.goals for d in goal.details)}
+        """A question for one of these is about nothing else; another may be about anything."""
         self._kinds = {a.name for g in scenario.goals for a in (g.action, g.accepted) if a}
         self._turn = -1
         self._last_user_turn = 0
