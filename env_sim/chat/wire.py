@@ -195,7 +195,7 @@ def _tool_call(index: int, value: object) -> ToolCall:
 
 
 def _arguments(value: object) -> dict[str, JsonValue]:
-    parsed = value
+    parsed = {} if value is None else value
     if isinstance(value, str):
         try:
             parsed = json.loads(value) if value.strip() else {}

@@ -99,7 +99,7 @@ def test_arguments_that_are_no_object_are_kept_for_the_tool_to_refuse(arguments:
 
 def test_a_call_without_arguments_or_id_is_a_call() -> None:
     (read,) = read_reply(completion("", [{"function": {"name": "x"}}])).tool_calls
-    assert (read.id, read.arguments) == ("call-0", {UNREADABLE: "None"}) or read.arguments == {}
+    assert (read.id, read.arguments) == ("call-0", {})
 
 
 def test_token_ids_and_logprobs_are_kept_when_the_server_sends_them() -> None:
