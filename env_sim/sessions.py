@@ -4,7 +4,7 @@ A `CompactSession` joins an episode, a compact renderer and a tokenizer: token i
 kept as it was sampled. It fits the engine's `Session` protocol without knowing the engine or torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -76,16 +76,29 @@ class CompactSession:
 
     def reply(self, sampled: list[int]) -> list[int] | None:
         """Take one whole sampled message; return the ids that the world appends, None when the episode is over."""
+        return self._after(sampled, self.episode.step)
+
+    def take(self, sampled: list[int]) -> list[int] | None:
+        """As `reply`, but when `episode.user_speaks` then, nothing is appended before the user was heard (`heard`)."""
+        return self._after(sampled, self.episode.take)
+
+    def heard(self) -> list[int] | None:
+        """The ids of what the user has just said, None when the episode is over."""
+        return self._ids(self.episode.messages[-1:])
+
+    def _after(self, sampled: list[int], step: Callable[[Message], Sequence[Message]]) -> list[int] | None:
         self._n_sampled += len(sampled)
         words = self.codec.decode(sampled)
         message = self.renderer.parse(words.removesuffix(END)) if words.endswith(END) else None
         if message is None:
             self.episode.stop(StopReason.MALFORMED)
             return None
-        replies = self.episode.step(message)
+        return self._ids(step(message))
+
+    def _ids(self, messages: Sequence[Message]) -> list[int] | None:
         if self.episode.stop_reason is not None:
             return None
-        return self.codec.encode(" ".join(self.renderer.render(reply) for reply in replies))
+        return self.codec.encode(" ".join(self.renderer.render(each) for each in messages))
 
     def finish(self, played: Played) -> Trajectory:
         """The stored record, scored."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from env_sim.conduct import ListedKey, differing, listed_key
 from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, read_act
-from schemas import Action, Change, Confirmation, Goal, Remark, Scenario, When
+from schemas import Action, Change, Confirmation, Goal, Remark, Scenario, UserFault, When
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class UserReply:
     left: bool = False
     satisfied: bool = False
     """Set with `left`: every wish was acted on or refused, as far as the user can tell."""
+    fault: UserFault | None = None
+    """Set when whoever plays the user breaks the scenario with these words and would not mend them."""
 
 
 @dataclass(slots=True, eq=False)

@@ -268,6 +268,8 @@ class StopReason(StrEnum):
     CONTEXT_FULL = "context_full"
     MALFORMED = "malformed"
     """The policy's output is neither a message nor a tool call."""
+    USER_FAULT = "user_fault"
+    """The user simulator broke its scenario and would not mend it; leaves every rate with `user_fault`."""
     INFRASTRUCTURE = "infrastructure"
     """Not the policy's fault; leaves every rate."""
 
@@ -302,6 +304,8 @@ class UserFaultKind(StrEnum):
     """It listed an action, called a tool or offered its help."""
     EMPTY = "empty"
     """It said nothing."""
+    UNREADABLE = "unreadable"
+    """A model's reply did not fit the schema, however often it was shown why; the message holds what it said."""
 
 
 class UserFault(Record):
