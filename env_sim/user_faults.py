@@ -3,62 +3,55 @@
 A simulator that leaves too soon, tells what it should keep or agrees to anything spoils the episode, and the agent
 would be blamed for it. `user_faults` finds what the dialogue shows for sure and is silent where it can't know:
 
-- A fact counts as told when all words that no other words of the scenario have stand in one message: a paraphrase by
-  other words passes unseen. It counts as asked for when its topic was, or when free words asked anything.
-- Only listings in the words of `act_text` are judged; a yes to free words is not.
+- A fact counts as told when all words that no other words of the scenario have were said, in one message or bit by bit:
+  a paraphrase by other words passes unseen, and what the assistant has said first is no secret. It counts as asked for
+  when its topic was, or when free words asked anything.
+- Ids are known by their form (`user_words.ids_in`); one that neither the scenario's words nor the assistant's hold is
+  one that the user can't know, or made up. Numbers of less than five digits, and names in passing, pass unseen.
+- Listings in the words of `act_text` are judged whole. In free words only a yes by detail to a listing that names as
+  many ids of a form as the wish has, but others, is a mistake; and once free words may have been a listing, remarks
+  may have been made and hesitation spent.
 - What the user knows changes with its remarks, and a paraphrased one can't be recognised: where a remark may or may
   not have been said, both readings must agree on a fault.
-- Whether a wish was refused in free words is not read: a user who leaves with only such wishes open is not at fault.
+- Whether a wish was refused in free words is not read: a user who leaves with only such wishes open is at fault only
+  when nothing but questions, listings and reports of completion was said to it.
 
-Not covered: wishes raised too early, facts that the user invents, rudeness. Never raises on any dialogue.
+Not covered: wishes raised too early, facts other than ids and names that the user invents, rudeness. Never raises on
+any dialogue.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from env_sim.conduct import UNSPELLABLE, ListedKey, differing, listed_key, says_yes
 from env_sim.dialogue import DENY_TEXT, DONE_TEXT, Ask, Confirm, act_text, read_act
+from env_sim.user_words import (
+    TOPICS,
+    Secret,
+    asks_for_yes,
+    hidden_values,
+    holds,
+    ids_in,
+    lists_others,
+    own_words,
+    secrets,
+    squeezed,
+    stems,
+)
 from schemas import Action, Confirmation, Goal, Message, Remark, Scenario, StopReason, UserFault, UserFaultKind, When
 
 __all__ = ["user_faults"]
 
 _EVIDENCE_CHARS = 160
-_WORD = re.compile(r"[a-z0-9]+")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _NO = re.compile(r"\W*(?:no|nope)\b", re.I)
 _ASSISTANT = re.compile(
-    r"anything else i can (?:help|do)|how (?:can|may) i (?:help|assist)|is there anything else\?|<tool_call>|"
+    r"anything else i can (?:help|do)|how (?:can|may) i (?:help|assist)|is there anything else\?|< ?tool_call>|"
     r"\byes or no\?$",
     re.I,
 )
-_MIN_ID_CHARS = 5
-_TOPICS = frozenset(
-    (
-        "identity",
-        "order",
-        "variant",
-        "payment",
-        "reason",
-        "item",
-        "address",
-        "reservation",
-        "flight",
-        "date",
-        "passenger",
-    )
-)
-"""What agents are known to ask for: a question for one of these is about nothing else."""
-_COMMON = _TOPICS.union(
-    _WORD.findall(
-        "a also an and are as at be "
-        "bought but buy by can check could do else for from get go had has have i if in is it its just know "
-        "me mean my need no not now of on one or other please same so sorry sure thank thanks that the them "
-        "then there they think this to too want was we well what when which will with would wrong yes yet you "
-        "your"
-    )
-)
-"""Words that tell nothing by themselves."""
+_NAMED = re.compile(r"\bmy name is ([^\W\d_]+)", re.I)
 
 
 def user_faults(scenario: Scenario, messages: Sequence[Message], stop_reason: StopReason | None) -> list[UserFault]:
@@ -71,25 +64,11 @@ def user_faults(scenario: Scenario, messages: Sequence[Message], stop_reason: St
 
 
 @dataclass(slots=True, eq=False)
-class _Secret:
-    """Words that must not be said before their point."""
-
-    text: str
-    words: frozenset[str]
-    """Those that give it away; empty: only the whole text does."""
-    detail_topic: str = ""
-    remark: Remark | None = None
-
-    def in_words(self, said: str, words: frozenset[str]) -> bool:
-        return self.words <= words if self.words else self.text.lower() in said
-
-
-@dataclass(slots=True, eq=False)
 class _Wish:
     """A goal, and what the user has heard and said about it."""
 
     goal: Goal
-    secrets: list[_Secret]
+    secrets: list[Secret]
     n_listings: int = 0
     """Listings of its kind that were answered."""
     refused: set[ListedKey] = field(default_factory=set)
@@ -112,10 +91,11 @@ class _Watch:
     def __init__(self, scenario: Scenario) -> None:
         self.faults: list[UserFault] = []
         self._scenario = scenario
-        self._wishes = [_Wish(goal, list(_secrets(scenario, goal))) for goal in scenario.goals]
-        self._hidden = _hidden_values(scenario)
+        self._wishes = [_Wish(goal, list(secrets(scenario, goal))) for goal in scenario.goals]
+        self._own = own_words(scenario)
+        self._hidden = hidden_values(scenario, self._own)
         self._by_detail = scenario.confirmation is Confirmation.BY_DETAIL
-        self._topics = {*_TOPICS, *scenario.unknown, *(d.topic for goal in scenario.goals for d in goal.details)}
+        self._topics = {*TOPICS, *scenario.unknown, *(d.topic for goal in scenario.goals for d in goal.details)}
         """A question for one of these is about nothing else; another may be about anything."""
         self._kinds = {a.name for g in scenario.goals for a in (g.action, g.accepted) if a}
         self._turn = -1
@@ -124,6 +104,11 @@ class _Watch:
         """All that the assistant has said, lower case."""
         self._listed: Action | None = None
         """The listing that waits for an answer."""
+        self._listed_freely = ""
+        """The free words that may be one."""
+        self._may_have_listed = False
+        """Whether free words ever were."""
+        self._may_have_refused = False
         self._asked: set[str] = set()
         self._asked_anything = False
         self._counts = {When.LISTING: 0, When.QUESTION: 0, When.MESSAGE: 0}
@@ -155,6 +140,8 @@ class _Watch:
         undone = next((wish for wish in self._undone(sure=True) if wish.goal.accepted), None)
         if undone is not None and undone.goal.accepted:
             self._leave(f"left satisfied, but {undone.goal.accepted.name} was not done")
+        elif not self._may_have_refused and any(wish.goal.accepted is None for wish in self._wishes):
+            self._leave("left satisfied, but what it can't have was not refused")
 
     def _leave(self, evidence: str) -> None:
         self._note(UserFaultKind.LEFT_EARLY, evidence, self._last_user_turn)
@@ -167,7 +154,7 @@ class _Watch:
         for call in message.tool_calls:
             if call.name in self._kinds:
                 self._calls[call.id] = Action(name=call.name, arguments=call.arguments)
-        self._listed = None
+        self._listed, self._listed_freely = None, ""
         if message.tool_calls:
             return
         text = message.content
@@ -176,8 +163,11 @@ class _Watch:
         act = read_act(text)
         if isinstance(act, Confirm):
             self._listed = act.action
+        self._may_have_refused |= text == DENY_TEXT
         if isinstance(act, Confirm) or text in (DENY_TEXT, DONE_TEXT):
             return
+        if not isinstance(act, Ask) or text != act_text(act):
+            self._see_free_words(text)
         self._counts[When.QUESTION] += not (isinstance(act, Ask) and act.topic == "identity")
         if isinstance(act, Ask) and (act.topic in self._topics or text == act_text(act)):
             self._asked |= {act.topic}
@@ -185,9 +175,15 @@ class _Watch:
             self._asked_anything = True
         self._asked |= {topic for topic in self._topics if topic in text.lower()}
 
+    def _see_free_words(self, text: str) -> None:
+        self._may_have_refused = True
+        if asks_for_yes(text):
+            self._listed_freely, self._may_have_listed = text, True
+
     def _see_user(self, message: Message) -> None:
         self._last_user_turn = self._turn
         listed, self._listed = self._listed, None
+        freely, self._listed_freely = self._listed_freely, ""
         text = message.content
         if message.tool_calls or _ASSISTANT.search(text):
             self._note(UserFaultKind.SPOKE_AS_ASSISTANT, f"said {text!r}")
@@ -198,40 +194,62 @@ class _Watch:
         remarked = self._see_facts(text, listed)
         if listed is not None:
             self._see_answer(text, listed, remarked)
+        elif freely and self._by_detail and says_yes(text):
+            self._see_free_yes(freely)
 
     def _see_facts(self, text: str, listed: Action | None) -> bool:
         """Judge what is told; whether a remark was among it."""
         said = text.lower()
-        for value in self._hidden:
-            if value in said and value not in self._heard:
+        self._see_ids(said)
+        self._see_names(said)
+        words = stems(said) if any(wish.secrets for wish in self._wishes) else frozenset()
+        told = [(wish, secret) for wish in self._wishes for secret in wish.secrets if secret.hear(said, words)]
+        for wish, secret in told:
+            wish.secrets.remove(secret)
+            if not self._may_tell(wish, secret, listed) and not secret.is_known_from(stems(self._heard)):
+                self._note(UserFaultKind.REVEALED, f"unasked: {secret.text!r}")
+        return any(secret.remark for _, secret in told)
+
+    def _see_ids(self, said: str) -> None:
+        """Judge values that only the wishes' arguments hold, and whatever else looks like an id."""
+        run = squeezed(said) if self._hidden else ""
+        found = [value for value in self._hidden if holds(said, run, value)]
+        seen = (self._own, self._heard, *found)
+        found += [each for each in ids_in(_EMAIL.sub(" ", said)) if not any(each in text for text in seen)]
+        if not found:
+            return
+        known = self._own + self._heard
+        run = squeezed(known)
+        for value in found:
+            if not holds(known, run, value):
                 self._note(UserFaultKind.REVEALED, f"said {value!r}, which it can't know")
+
+    def _see_names(self, said: str) -> None:
+        """Judge who it says it is."""
         for email in _EMAIL.findall(said) if "@" in said else ():
             if email not in self._own_emails() and email not in self._heard:
                 self._note(UserFaultKind.CONTRADICTED, f"gave the address {email!r}, which is not its own")
-        words = frozenset(_WORD.findall(said) if any(wish.secrets for wish in self._wishes) else ())
-        told = [(wish, secret) for wish in self._wishes for secret in wish.secrets if secret.in_words(said, words)]
-        for wish, secret in told:
-            wish.secrets.remove(secret)
-            if not self._may_tell(wish, secret, listed):
-                self._note(UserFaultKind.REVEALED, f"unasked: {secret.text!r}")
-        return any(secret.remark for _, secret in told)
+        for name in _NAMED.findall(said):
+            if name not in self._own:
+                self._note(UserFaultKind.CONTRADICTED, f"gave the name {name!r}, which is not its own")
 
     def _own_emails(self) -> set[str]:
         """Addresses that stand in the scenario."""
         texts = [self._scenario.opening, *(text for goal in self._scenario.goals for text in goal.texts)]
         return {(self._scenario.identity.email or "").lower(), *_EMAIL.findall(" ".join(texts).lower())}
 
-    def _may_tell(self, wish: _Wish, secret: _Secret, listed: Action | None) -> bool:
+    def _may_tell(self, wish: _Wish, secret: Secret, listed: Action | None) -> bool:
         if secret.remark is None:
             return self._asked_anything or secret.detail_topic in self._asked
         kinds = {action.name for action in (wish.goal.action, wish.goal.accepted) if action}
-        return bool(wish.n_listings or (listed and listed.name in kinds) or self._due(secret.remark))
+        listing = wish.n_listings or self._may_have_listed or (listed and listed.name in kinds)
+        return bool(listing or self._due(secret.remark))
 
     def _due(self, remark: Remark) -> bool:
         return remark.when is not When.LISTING and self._counts[remark.when] >= remark.n
 
     def _actions(self, wish: _Wish) -> list[Action]:
-        return wish.actions(wish.goal.change is not None and self._due(wish.goal.change))
+        return wish.actions(wish.goal.change is not None and (self._may_have_listed or self._due(wish.goal.change)))
 
     def _fits(self, action: Action, wanted: Action) -> bool:
         if action.name != wanted.name:
@@ -277,10 +295,19 @@ class _Watch:
         elif not any(self._may_say_yes(wish, listed) for wish in fitting if wish in undone):
             self._note(UserFaultKind.CONTRADICTED, f"yes to {listed.name} where its scenario has other words first")
 
+    def _see_free_yes(self, listing: str) -> None:
+        actions = [self._actions(wish) for wish in self._undone(sure=False)]
+        if actions and all(each and all(lists_others(listing, action) for action in each) for each in actions):
+            self._note(UserFaultKind.CONFIRMED_WRONG, f"yes to other ids than any of its wishes has: {listing!r}")
+
     def _may_say_yes(self, wish: _Wish, listed: Action) -> bool:
-        waiting = [secret.remark for secret in wish.secrets if secret.remark and not self._due(secret.remark)]
         hesitates = wish.goal.hesitation is not None and listed_key(listed) not in wish.refused
-        return not hesitates and not (waiting and wish.n_listings == 0)
+        return self._may_have_listed or not (hesitates or self._has_more_to_say(wish))
+
+    def _has_more_to_say(self, wish: _Wish) -> bool:
+        """Whether a remark is to be made in place of the answer to a first listing."""
+        waiting = [secret.remark for secret in wish.secrets if secret.remark and not self._due(secret.remark)]
+        return bool(waiting) and wish.n_listings == 0
 
     def _is_surely_right(self, listed: Action, fitting: list[_Wish]) -> bool:
         """Whether a wish that must be open by now wants this and no more, and nothing else was to be said first."""
@@ -288,33 +315,4 @@ class _Watch:
         open_wishes = [wish for wish in self._undone(sure=True) if wish in raised and wish in fitting]
         # Hesitation may begin with a no and comes again for another listing.
         sure = [wish for wish in open_wishes if len(self._actions(wish)) == 1 and not wish.goal.hesitation]
-        return any(self._may_say_yes(wish, listed) for wish in sure)
-
-
-def _secrets(scenario: Scenario, goal: Goal) -> Iterator[_Secret]:
-    """Facts to be asked for and remarks that have their point, each with the words that only it has."""
-    remarks = [*((goal.change,) if goal.change else ()), *goal.remarks]
-    if not goal.details and not remarks:
-        return
-    texts = [scenario.opening, *(text for each in scenario.goals for text in each.texts)]
-    for secret in (*goal.details, *remarks):
-        others = " ".join(text for text in texts if text != secret.text).lower()
-        if secret.text.lower() in others:
-            continue
-        words = frozenset(_WORD.findall(secret.text.lower())) - _COMMON - frozenset(_WORD.findall(others))
-        if isinstance(secret, Remark):
-            yield _Secret(secret.text, words, remark=secret)
-        else:
-            yield _Secret(secret.text, words, detail_topic=secret.topic)
-
-
-def _hidden_values(scenario: Scenario) -> list[str]:
-    """Ids in the wishes' arguments that no words of the scenario hold, lower case."""
-    who = scenario.identity
-    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or ""]
-    known = " ".join([*own, *(text for goal in scenario.goals for text in goal.texts)]).lower()
-    actions = [a for goal in scenario.goals for a in (goal.action, goal.accepted) if a]
-    values = [value for action in actions for value in action.arguments.values()]
-    flat = [str(v) for value in values for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
-    ids = {v.lower() for v in [*flat, who.user_id] if len(v) >= _MIN_ID_CHARS and any(c.isdigit() for c in v)}
-    return sorted(value for value in ids if value not in known)
+        return any(not self._has_more_to_say(wish) for wish in sure)
