@@ -5,6 +5,7 @@ SFT and GRPO so that a caller hands over rows and gets rows. torch is imported b
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, 
 from trainer.rows import TokenRow
 
 if TYPE_CHECKING:
+    from env_sim.chat.user import EndpointUser
     from trainer.checkpoints import LoadedCheckpoint
     from trainer.model import Weights
     from trainer.tokenizer import PolicyTokenizer
@@ -69,6 +71,8 @@ class EmbeddedTrainer:
     reward: RewardConfig
     n_processes: int = 2
     max_turns: int = 30
+    user: "EndpointUser | None" = None
+    """Who plays the users of `rollouts`; none: the scripted one, as in all training."""
 
     def base_checkpoint(self, trajectories: Sequence[Trajectory], seed: int) -> Checkpoint:
         """The untrained policy: a tokenizer learned from the demonstrations' words, weights as initialised."""
@@ -126,10 +130,15 @@ class EmbeddedTrainer:
         end_id = loaded.tokenizer.id_of(END)
         seeds = np.random.SeedSequence([seed, 5]).generate_state(len(specs), np.uint64).tolist()
         config = loaded.manifest.policy_config
-        with (
-            tqdm(total=len(specs), desc=f"rollouts {checkpoint.policy}", unit="episode") as bar,
-            RolloutPool(config, factory, self.sampling, end_id, self.n_processes) as pool,
-        ):
+        with ExitStack() as stack:
+            n_processes = self.n_processes
+            if self.user is not None:
+                from env_sim.chat.beside import talking
+
+                # One process: the user's connections, limits and calls are of this one, and waiting needs no core.
+                n_processes, factory = 1, stack.enter_context(talking(factory, self.user))
+            bar = stack.enter_context(tqdm(total=len(specs), desc=f"rollouts {checkpoint.policy}", unit="episode"))
+            pool = stack.enter_context(RolloutPool(config, factory, self.sampling, end_id, n_processes))
             return pool.play(loaded.weights, specs, seeds, lambda done: _advance(bar, done))
 
     def rl_checkpoint(

@@ -2,10 +2,12 @@
 
 While one slot samples, another's world may have answered; answers are appended in batches, and a finished slot takes
 the next session. A session's noise depends on its own seed and token position only, so neighbours and slot order
-change a sample by rounding at most. Not covered: stop strings, beam search, sessions that block (they hold up all).
+change a sample by rounding at most. A session may answer later, by a future; one that blocks holds up all. Not covered:
+stop strings, beam search.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +29,9 @@ CHUNK_TOKENS = 4096
 """Tokens of one append, counted as if padded: bounds its memory."""
 
 
+Answer = list[int] | None
+
+
 class Session(Protocol):
     """The world's side of one episode, in tokens."""
 
@@ -34,7 +39,7 @@ class Session(Protocol):
         """Context ids; the policy writes next."""
         ...
 
-    def reply(self, sampled: list[int]) -> list[int] | None:
+    def reply(self, sampled: list[int]) -> "Answer | Future[Answer]":
         """Answer a whole message, which ends with end_id or was cut at max_message_tokens; None ends the episode."""
         ...
 
@@ -67,6 +72,8 @@ class _Slot:
     message: list[int] = field(default_factory=list)
     waiting: bool = True
     """Tokens beyond n_cached are to be appended before the next sample; else exactly one, the last sample."""
+    later: Future[Answer] | None = None
+    """The session's answer, while it is not there yet."""
     ended: bool = False
     truncated: bool = False
 
@@ -130,6 +137,7 @@ class _Engine:
                 hear(n_done)
             if not todo and not self._compact():
                 return [episode for episode in self.played if episode is not None]
+            self._hear_late_answers()
             self._advance()
 
     def _open(self, index: int, session: Session, seed: int) -> _Slot:
@@ -156,9 +164,22 @@ class _Engine:
             self.slots = [slot for _, slot in live]
         return bool(live)
 
+    def _hear_late_answers(self) -> None:
+        """Take the answers that have come; wait for one when nothing else can be done."""
+        late = [(slot, slot.later) for slot in self.slots if slot is not None and not slot.ended and slot.later]
+        if late and all(slot is None or slot.ended or slot.later for slot in self.slots):
+            wait([later for _, later in late], return_when=FIRST_COMPLETED)
+        for slot, later in late:
+            if later.done():
+                slot.later = None
+                self._take(slot, later.result())
+
     def _advance(self) -> None:
         """One forward pass: append what waits if it is worth a call, else sample one token everywhere else."""
-        live = [(place, slot) for place, slot in enumerate(self.slots) if slot is not None and not slot.ended]
+        there = [(place, slot) for place, slot in enumerate(self.slots) if slot is not None and not slot.ended]
+        live = [(place, slot) for place, slot in there if slot.later is None]
+        if not live:
+            return
         waiting = [(place, slot) for place, slot in live if slot.waiting]
         sampling = [(place, slot) for place, slot in live if not slot.waiting]
         if not sampling or len(waiting) * WAITING_SHARE >= len(live):
@@ -167,7 +188,8 @@ class _Engine:
                 self._append([waiting[i] for i in group])
             return
         ids, positions = torch.zeros(len(self.slots), dtype=torch.long), torch.zeros(len(self.slots), dtype=torch.long)
-        for place, slot in live:
+        # Every slot's next token goes in: one left out would have its cache overwritten at its start.
+        for place, slot in there:
             ids[place], positions[place] = slot.ids[slot.n_cached], slot.n_cached
         logits = self.model.decode(ids, positions)
         places = [place for place, _ in sampling]
@@ -206,19 +228,26 @@ class _Engine:
             self._after_token(slot, token)
 
     def _after_token(self, slot: _Slot, token: int) -> None:
-        full = len(slot.ids) >= self.config.max_context_tokens
         if token == self.end_id or len(slot.message) >= self.config.max_message_tokens:
             answer = slot.session.reply(slot.message)
             slot.message = []
-            if answer is None:
-                self._close(slot, truncated=False)
-                return
-            room = self.config.max_context_tokens - len(slot.ids)
-            full = len(answer) >= room
-            kept = answer[:room]
-            slot.ids.extend(kept)
-            slot.mask.extend([False] * len(kept))
-            slot.logprobs.extend([0.0] * len(kept))
-            slot.waiting = True
-        if full:
+            if isinstance(answer, Future):
+                slot.later = answer
+            else:
+                self._take(slot, answer)
+        elif len(slot.ids) >= self.config.max_context_tokens:
+            self._close(slot, truncated=True)
+
+    def _take(self, slot: _Slot, answer: Answer) -> None:
+        """Put a session's answer behind what it answers."""
+        if answer is None:
+            self._close(slot, truncated=False)
+            return
+        room = self.config.max_context_tokens - len(slot.ids)
+        kept = answer[:room]
+        slot.ids.extend(kept)
+        slot.mask.extend([False] * len(kept))
+        slot.logprobs.extend([0.0] * len(kept))
+        slot.waiting = True
+        if len(answer) >= room:
             self._close(slot, truncated=True)

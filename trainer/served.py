@@ -6,6 +6,7 @@ weights are; this only plays. One process and one event loop: waiting costs noth
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +16,9 @@ from tqdm import tqdm
 from env_sim import load_domain
 from env_sim.chat.client import ChatClient, ResponseCache
 from env_sim.chat.endpoint import Endpoint
-from env_sim.chat.episodes import TokenLimits, call_seed, play_chat, play_tokens
+from env_sim.chat.episodes import TokenLimits, User, episode_seed, play_chat, play_tokens
 from env_sim.chat.flow import each_done
+from env_sim.chat.user import EndpointUser
 from env_sim.compact import END
 from env_sim.episode import Episode
 from env_sim.reward import RewardConfig, Scorer
@@ -27,7 +29,7 @@ from trainer.config import SamplingConfig
 
 __all__ = ["ServedPolicy"]
 
-_Play = Callable[[ChatClient, EpisodeSpec], Awaitable[Trajectory]]
+_Play = Callable[[ChatClient, EpisodeSpec, User | None], Awaitable[Trajectory]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class ServedPolicy:
     """None by default: trials are samples, and a cached one would not be fresh."""
     record: Callable[[LlmCall], None] | None = None
     """Hears of every call."""
+    user: EndpointUser | None = None
+    """Who plays the users; none: the scripted one."""
 
     def rollouts(
         self,
@@ -78,8 +82,9 @@ class ServedPolicy:
         bar = tqdm(total=len(specs), desc=f"rollouts {checkpoint.policy}", unit="episode")
         client = ChatClient("policy", self.endpoint, cache=self.cache, record=self.record)
         with bar:
-            async with client:
-                done = each_done(specs, lambda spec: play(client, spec), self.endpoint.max_concurrent)
+            async with client, AsyncExitStack() as stack:
+                user = await stack.enter_async_context(self.user.opened()) if self.user else None
+                done = each_done(specs, lambda spec: play(client, spec, user), self.endpoint.max_concurrent)
                 async for index, trajectory in done:
                     found[index] = trajectory
                     bar.update()
@@ -94,9 +99,9 @@ class ServedPolicy:
             tokenizer.id_of(END), self.sampling.max_context_tokens, self.sampling.max_message_tokens
         )  # fmt: skip
 
-        async def play(client: ChatClient, spec: EpisodeSpec) -> Trajectory:
+        async def play(client: ChatClient, spec: EpisodeSpec, user: User | None) -> Trajectory:
             session = factory(spec)
-            trace = await play_tokens(client, session, limits, _seed_of(spec))
+            trace = await play_tokens(client, session, limits, episode_seed(spec), user)
             return session.finish(trace)
 
         return play
@@ -105,14 +110,10 @@ class ServedPolicy:
         domain = load_domain(self.domain)
         scorer, tools = Scorer(domain, self.reward), domain.tool_schemas()
 
-        async def play(client: ChatClient, spec: EpisodeSpec) -> Trajectory:
+        async def play(client: ChatClient, spec: EpisodeSpec, user: User | None) -> Trajectory:
             base = domain.open_database(databases[spec.task.database_id])
             episode = Episode(spec.task, domain, base, max_turns=self.max_turns)
-            trace = await play_chat(client, episode, domain.rulebook(), tools, _seed_of(spec))
+            trace = await play_chat(client, episode, domain.rulebook(), tools, episode_seed(spec), user)
             return stored_trajectory(spec, episode, trace, scorer.score(episode, trace.n_output_tokens))
 
         return play
-
-
-def _seed_of(spec: EpisodeSpec) -> int:
-    return call_seed(spec.seed, spec.task.task_id, spec.trial)

@@ -2,28 +2,37 @@
 
 What the endpoint does wrong never becomes the policy's failure: an endpoint that stays away ends the episode as
 `infrastructure`, a prompt beyond the window as `context_full`. What the policy says wrong stays its own: a reply with
-neither words nor a call is `malformed`, wrong arguments are the tool's error.
+neither words nor a call is `malformed`, wrong arguments are the tool's error. The user is the scripted one, or whoever
+is given as `User`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from env_sim.chat.client import ChatClient, ChatModel, ChatRequest, TokenRequest
 from env_sim.chat.wire import ChatReply, as_message, as_wire
 from env_sim.episode import Episode
-from env_sim.sessions import CompactSession
-from schemas import StopReason
+from env_sim.sessions import CompactSession, EpisodeSpec
+from schemas import Message, StopReason
 from schemas.errors import ContextOverflowError, EndpointUnavailableError
 
-__all__ = ["TokenLimits", "TokenTrace", "call_seed", "play_chat", "play_tokens"]
+__all__ = ["TokenLimits", "TokenTrace", "User", "call_seed", "episode_seed", "play_chat", "play_tokens"]
 
 SYSTEM = """You are a customer service agent. Follow the policy below to the letter.
 
 <policy>
 {rulebook}
 </policy>"""
+
+
+class User(Protocol):
+    """Speaks for the users of episodes, in its own time."""
+
+    async def speak(self, episode: Episode, seed: int) -> None:
+        """Answer the assistant's last words: the episode hears it, or ends."""
+        ...
 
 
 @dataclass
@@ -80,10 +89,20 @@ def call_seed(seed: int, *parts: object) -> int:
     return int.from_bytes(blake2b(repr((seed, *parts)).encode(), digest_size=4).digest(), "big") >> 1
 
 
+def episode_seed(spec: EpisodeSpec) -> int:
+    """Seed of one episode's calls."""
+    return call_seed(spec.seed, spec.task.task_id, spec.trial)
+
+
 async def play_chat(
-    model: ChatModel, episode: Episode, rulebook: str, tools: Sequence[Mapping[str, Any]], seed: int
+    model: ChatModel,
+    episode: Episode,
+    rulebook: str,
+    tools: Sequence[Mapping[str, Any]],
+    seed: int,
+    user: User | None = None,
 ) -> TokenTrace:
-    """Play an episode to its end by chat completions; the episode holds the messages.
+    """Play an episode to its end by chat completions; the episode holds the messages. No `user`: the scripted one.
 
     Raises:
         EndpointRefusedError: When the endpoint refuses for good: no episode would fare better.
@@ -102,22 +121,33 @@ async def play_chat(
             episode.stop(StopReason.INFRASTRUCTURE)
         else:
             trace.add_reply(reply)
-            _take(episode, reply)
+            message = as_message(reply)
+            if not message.content.strip() and not message.tool_calls:
+                episode.stop(_nothing_said(reply))
+            elif user is None:
+                episode.step(message)
+            else:
+                await _talk(episode, message, user, seed)
     return trace
 
 
-def _take(episode: Episode, reply: ChatReply) -> None:
-    message = as_message(reply)
-    if message.content.strip() or message.tool_calls:
-        episode.step(message)
-    else:
-        # A reply that thought until it was cut has said nothing; one that stopped by itself has failed to speak.
-        cut = reply.finish_reason == "length"
-        episode.stop(StopReason.CONTEXT_FULL if cut else StopReason.MALFORMED)
+async def _talk(episode: Episode, message: Message, user: User, seed: int) -> None:
+    episode.take(message)
+    if episode.user_speaks:
+        await user.speak(episode, seed)
 
 
-async def play_tokens(client: ChatClient, session: CompactSession, limits: TokenLimits, seed: int) -> TokenTrace:
+def _nothing_said(reply: ChatReply) -> StopReason:
+    # A reply that thought until it was cut has said nothing; one that stopped by itself has failed to speak.
+    return StopReason.CONTEXT_FULL if reply.finish_reason == "length" else StopReason.MALFORMED
+
+
+async def play_tokens(
+    client: ChatClient, session: CompactSession, limits: TokenLimits, seed: int, user: User | None = None
+) -> TokenTrace:
     """Play a session to its end by completions of token ids, with the in-process engine's rules.
+
+    No `user`: the scripted one.
 
     Raises:
         EndpointRefusedError: When the endpoint refuses for good.
@@ -143,5 +173,11 @@ async def play_tokens(client: ChatClient, session: CompactSession, limits: Token
         if sampled[-1] != limits.end_id and len(sampled) < limits.max_message_tokens:
             session.episode.stop(StopReason.CONTEXT_FULL)
             break
-        answer = session.reply(sampled)
+        if user is None:
+            answer = session.reply(sampled)
+            continue
+        answer = session.take(sampled)
+        if session.episode.user_speaks:
+            await user.speak(session.episode, seed)
+            answer = session.heard()
     return trace
