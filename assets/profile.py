@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assets.rounds import MAX_ROUNDS
 from env_sim.chat.endpoint import Endpoint
+from env_sim.chat.user_role import LlmUserConfig
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from env_sim.task_kits import load_task_kit
@@ -94,6 +95,15 @@ class JudgeRole(Settings):
     """How a model is asked."""
 
 
+class UserRole(Settings):
+    """Who plays the users of validation and test episodes."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the scripted user, a program, as in all training."""
+    asking: LlmUserConfig = _defaults(LlmUserConfig)
+    """How a model is asked."""
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -127,6 +137,7 @@ class Profile(Settings):
     sampling: SamplingConfig = _defaults(SamplingConfig, temperature=0.8)
     reward: RewardConfig = _defaults(RewardConfig)
     judge: JudgeRole = _defaults(JudgeRole)
+    user: UserRole = _defaults(UserRole)
     clusters: ClusterConfig = _defaults(ClusterConfig)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)

@@ -16,6 +16,7 @@ from assets.profile import Profile, load_profile, pin_profile, stored_profile
 from schemas import ConfigError
 
 if TYPE_CHECKING:
+    from env_sim.chat.user import EndpointUser
     from env_sim.reward import RewardConfig
     from schemas.store import Warehouse
     from trainer.embedded import EmbeddedTrainer
@@ -87,7 +88,11 @@ class TrainerResource(dg.ConfigurableResource):
     """The embedded trainer works on this machine's CPU."""
 
     def build(
-        self, profile: Profile, warehouse: "Warehouse", reward: "RewardConfig | None" = None
+        self,
+        profile: Profile,
+        warehouse: "Warehouse",
+        reward: "RewardConfig | None" = None,
+        user: "EndpointUser | None" = None,
     ) -> "EmbeddedTrainer":
         """The trainer under a profile, its checkpoints under the warehouse's root."""
         from trainer.embedded import EmbeddedTrainer
@@ -103,4 +108,5 @@ class TrainerResource(dg.ConfigurableResource):
             reward=reward or profile.reward,
             n_processes=profile.n_processes,
             max_turns=profile.max_turns,
+            user=user,
         )

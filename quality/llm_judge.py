@@ -20,7 +20,7 @@ from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.flow import each_done
 from env_sim.chat.prompts import load_prompt
 from env_sim.chat.structured import ask, response_format
-from quality.judge import Failure, LlmJudgeConfig
+from quality.judge import DiffJudge, Failure, LlmJudgeConfig
 from schemas import Blame, Explanation, JudgeVote, Message, Task
 from schemas.ids import canonical_json, content_id
 from schemas.llm_calls import LlmCall
@@ -74,7 +74,9 @@ class LlmJudge:
         return [found[index] for index in range(len(failures))]
 
     async def explain(self, failure: Failure) -> Explanation:
-        """The votes on one failure, counted."""
+        """The votes on one failure, counted; what the user spoilt is known, and costs none."""
+        if failure.trajectory.user_fault is not None:
+            return DiffJudge().explain(*failure)
         request = self._request(failure)
         votes = await asyncio.gather(*(self._vote(failure, request, seed) for seed in range(self.config.n_votes)))
         return self._counted(failure, request.prompt_version, votes)

@@ -53,8 +53,8 @@ def user_prompt_text(scenario: Scenario, messages: Sequence[Message]) -> str:
     )
 
 
-_BY_KIND = """When the agent lists an action and asks for your yes: begin with "yes" when it is the kind of action you want;
-you do not know the ids and can't check them. To another kind of action say no and repeat your wish."""
+_BY_KIND = """When the agent lists an action and asks for your yes: begin with "yes" when it is the kind of action you
+want; you do not know the ids and can't check them. To another kind of action say no and repeat your wish."""
 _BY_DETAIL = """When the agent lists an action and asks for your yes: begin with "yes" only when all of it is what you
 want. Otherwise say no, and which part is wrong, but never which value would be right."""
 
