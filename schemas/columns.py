@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from schemas.errors import ConfigError, UnknownTableError
 from schemas.fields import JSON_FIELDS, NUMBERS, Column, column_of, nested_record
+from schemas.llm_calls import LlmCall
 from schemas.migrations import MIGRATIONS, Migration, Upgrade, reaching
 from schemas.origins import ORIGINS, Origins
 from schemas.records import DatabaseRow, Record, RlRollout, Task, Trajectory
@@ -83,6 +84,7 @@ TABLE_MEANINGS: dict[str, str] = {
     "rl_violations": "Breaches of the rulebook in the training episodes, with the turn.",
     "gate_results": "The newest verdict of every gate on every round of every table.",
     "gate_waivers": "Which rounds people let be read although a gate objects, and why.",
+    "llm_calls": "Every call of a model at an endpoint: a ledger that grows only, also over rounds that are made again.",
 }
 """What a table is for, in one line."""
 
@@ -91,6 +93,12 @@ CHECK_COLUMNS = (
     Column("checked_fingerprint", pa.string(), "Fingerprint of the checked round when the gate ran."),
 )
 """What a stored gate result knows beyond the record: which content it judged."""
+
+CALL_COLUMNS = (
+    Column("made_for", pa.string(), "Table whose rows the call was made for."),
+    Column("n_calls_before", pa.int64(), "Calls in the ledger when this one's batch was appended.", unit="calls"),
+)
+"""What the ledger knows of a call beyond the record."""
 
 _ROUND_COLUMN = Column(ROUND, pa.string(), "Partition key: bootstrap, round-001, round-002 and so on.", not_blank=True)
 _FINGERPRINT_COLUMN = Column(
@@ -199,6 +207,7 @@ def _tables() -> dict[str, TableSpec]:
         *(TableSpec(f"{kind}_report", PassHatK) for kind in ("pass_hat_k", "reward_ablation")),
         TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
         TableSpec("gate_waivers", GateWaiver, gated=False, extra=CHECK_COLUMNS),
+        TableSpec("llm_calls", LlmCall, gated=False, extra=CALL_COLUMNS),
     ]
     return {spec.name: spec for spec in specs}
 
