@@ -1,13 +1,10 @@
 """Who plays a role: the program, or a model at an endpoint when the profile names one."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
-from tqdm import tqdm
-
+from assets.model_calls import ModelCalls
 from assets.profile import Profile
 from env_sim import load_domain
-from env_sim.chat.usage import Usage
 from env_sim.task_kits import load_task_kit
 from quality.judge import DiffJudge, Failure, Judge
 from schemas import Explanation
@@ -15,32 +12,22 @@ from schemas import Explanation
 __all__ = ["explained"]
 
 
-def explained(profile: Profile, root: str, failures: Sequence[Failure]) -> tuple[list[Explanation], Usage]:
-    """Explanations of failures by the profile's judge, and what they cost; replies are kept in the warehouse's cache.
+def explained(profile: Profile, failures: Sequence[Failure], calls: ModelCalls) -> list[Explanation]:
+    """Explanations of failures by the profile's judge; replies are kept in the warehouse's cache.
 
     Raises:
         ChatError: When a judge at an endpoint gives no reply; a rerun goes on where it stopped.
     """
-    usage = Usage()
-    with ExitStack() as stack, tqdm(total=len(failures), desc="explanations", leave=False, delay=1) as bar:
-
-        def told(n_done: int) -> None:
-            bar.update(n_done - bar.n)
-            if usage.n_calls:
-                bar.set_postfix(calls=usage.n_calls, usd=f"{usage.cost_usd:.2f}")
-
-        return _judge(profile, root, usage, stack).explain_all(failures, told), usage
+    return _judge(profile, calls).explain_all(failures, calls.told)
 
 
-def _judge(profile: Profile, root: str, usage: Usage, stack: ExitStack) -> Judge:
+def _judge(profile: Profile, calls: ModelCalls) -> Judge:
     role = profile.judge
     if role.endpoint is None:
         return DiffJudge()
     # The openai package takes half a second to load, and most runs need none of it.
     from quality.llm_judge import EndpointJudge
-    from schemas.response_cache import LanceResponseCache
 
-    cache = stack.enter_context(LanceResponseCache(root))
     patterns = [(each.name, each.description) for each in load_task_kit(profile.domain).patterns[1:]]
     rulebook = load_domain(profile.domain).rulebook()
-    return EndpointJudge(role.endpoint, rulebook, patterns, role.asking, cache, usage.add)
+    return EndpointJudge(role.endpoint, rulebook, patterns, role.asking, calls.cache, calls.record)
