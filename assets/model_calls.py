@@ -1,4 +1,4 @@
-"""The calls of models that the rows of one table take: a row each in the ledger, replies kept, sums and a bar for people.
+"""The calls of models that the rows of one table take: a row each in the ledger, replies kept, sums and a bar.
 
 Made once per asset that asks a model. Opens nothing on disk before the first call, so a stage whose roles are programs
 leaves no trace.
@@ -38,8 +38,8 @@ class ModelCalls:
         self._root, self._round, self._made_for = root, round, made_for
         self._bar = tqdm(total=total, desc=made_for, leave=False, delay=1)
         self._stack = ExitStack()
-        self._cache: "LanceResponseCache | None" = None
-        self._log: "CallLog | None" = None
+        self._cache: LanceResponseCache | None = None
+        self._log: CallLog | None = None
 
     @classmethod
     def of(cls, stage: Stage, made_for: str, total: int = 0) -> Self:

@@ -7,9 +7,30 @@ from assets.profile import Profile
 from env_sim import load_domain
 from env_sim.task_kits import load_task_kit
 from quality.judge import DiffJudge, Failure, Judge
-from schemas import Explanation
+from schemas import ConfigError, Explanation
+from schemas.errors import ChatError
 
-__all__ = ["explained"]
+__all__ = ["explained", "require_endpoints"]
+
+
+def require_endpoints(profile: Profile) -> None:
+    """Look whether every endpoint of the profile can be asked, before anything is spent.
+
+    Raises:
+        ConfigError: Naming each that can't: no key, nobody there, key refused.
+    """
+    if not (endpoints := profile.endpoints()):
+        return
+    from env_sim.chat.reach import require_reachable
+
+    problems: list[str] = []
+    for role, endpoint in endpoints.items():
+        try:
+            require_reachable(role, endpoint)
+        except (ConfigError, ChatError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def explained(profile: Profile, failures: Sequence[Failure], calls: ModelCalls) -> list[Explanation]:

@@ -73,7 +73,7 @@ def _marked(spec: TableSpec, rows: pa.Table) -> tuple[pa.Table, dict[str, str]]:
     column = rows.column(ROUND_FINGERPRINT)
     marks = column.to_pylist()
     for mark in filter(None, column.unique().to_pylist()):
-        new = content_hash(rows.filter(pc.equal(column, mark)))
+        new = content_hash(rows.filter(pc.field(ROUND_FINGERPRINT) == mark))
         marks = [new if each == mark else each for each in marks]
     marks = [mark or content_hash(rows.slice(place, 1)) for place, mark in enumerate(marks)]
     return rows.set_column(

@@ -63,7 +63,8 @@ def test_a_model_judges_with_the_rulebook_and_the_patterns_before_it_and_a_rerun
     assert usage.n_calls == 2 * len(rows) and usage.cost_usd == pytest.approx(usage.input_tokens / 1e6)
     assert again == rows and nothing.n_cached == nothing.n_calls and nothing.cost_usd == 0
     ledger = Warehouse.open(tmp_path).sql(
-        "select role, made_for, round, cached, count(*) as n, sum(cost_usd) as usd from llm_calls group by all order by 4"
+        "select role, made_for, round, cached, count(*) as n, sum(cost_usd) as usd from llm_calls "
+        "group by all order by cached"
     )
     told = {"role": "judge", "made_for": "judge_explanations", "round": "round-001", "n": usage.n_calls}
     paid = {**told, "cached": False, "usd": pytest.approx(usage.cost_usd)}
