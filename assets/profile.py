@@ -214,10 +214,20 @@ def load_profile(name_or_path: str, overrides: Mapping[str, Any] | None = None) 
     return validated_profile(content, path.name)
 
 
+def changed_profile(stored: Profile, overrides: Mapping[str, Any], file: str) -> Profile:
+    """A warehouse's profile with overrides put over it; raises as `load_profile`."""
+    content = stored.model_dump(mode="json")
+    for key, value in overrides.items():
+        _put(content, key, value, file)
+    return validated_profile(content, file)
+
+
 def _put(content: dict[str, Any], key: str, value: object, file: str) -> None:
     *parents, last = key.split(".")
     for parent in parents:
-        inner = content.setdefault(parent, {})
+        # An endpoint that is not there yet is stored as null.
+        inner = content.get(parent)
+        inner = {} if inner is None else inner
         if not isinstance(inner, dict):
             raise ConfigError(f"profile[{file}: {key}]: expected {parent} to hold keys, got {inner!r}; correct the key")
         content[parent] = content = dict(inner)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from assets.profile import Profile, load_profile, pin_profile, stored_profile, validated_profile
+from assets.profile import Profile, changed_profile, load_profile, pin_profile, stored_profile
 from assets.resources import DEFAULT_PROFILE, DEFAULT_ROOT
 from assets.rounds import ROUND_KEYS, known_round
 from jobs.stopping import STOPPED
@@ -195,13 +195,14 @@ def _asked(options: argparse.Namespace) -> Profile:
         if not separator:
             raise ConfigError(f"--set[{setting}]: expected key=value, got no '='; write --set grpo.n_steps=5")
         overrides[key] = yaml.safe_load(value)
-    stored = stored_profile(options.warehouse)
+    root = options.warehouse if "://" in options.warehouse else Path(options.warehouse).expanduser()
+    stored = stored_profile(root)
     if stored is None:
         return load_profile(options.profile or DEFAULT_PROFILE, overrides)
-    if options.profile is None and not options.set:
-        return validated_profile(stored.model_dump() | overrides, options.warehouse)
+    if options.profile is None:
+        return changed_profile(stored, overrides, str(root))
     overrides.setdefault("rounds", stored.rounds)
-    return load_profile(options.profile or stored.name, overrides)
+    return load_profile(options.profile, overrides)
 
 
 def _parser() -> argparse.ArgumentParser:

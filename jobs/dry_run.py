@@ -197,16 +197,16 @@ def estimate(scope: Scope) -> list[Estimate]:
 
 
 def dry_run_text(scope: Scope) -> str:
-    """The estimates as a table, what they assume, and which roles cost nothing."""
+    """The estimates as a table, what they are counted from and assume, and which roles cost nothing."""
     rows, roles = estimate(scope), scope.profile.roles()
-    programs = [role for role, endpoint in roles.items() if endpoint is None]
+    free = [role for role, endpoint in roles.items() if endpoint is None]
     unknown = [role for role, endpoint in roles.items() if endpoint is not None and role not in LOADS]
     what = f"{scope.n_rounds} round{'s' * (scope.n_rounds != 1)}"
     lines = [f"profile {scope.profile.name}: what {what}{' and what lies before' * scope.with_bootstrap} would ask", ""]
     lines += _table(rows)
     lines += ["", *(f"{row.role}: {row.load.counted_from}" for row in rows)]
     lines += [f"not estimated: {', '.join(unknown)}"] if unknown else []
-    lines += [f"played by programs, for nothing: {', '.join(programs)}"] if programs else []
+    lines += [f"without an endpoint, at no cost: {', '.join(free)}"] if free else []
     if not scope.profile.trains:
         lines.append("nothing is trained: the served model is played, diagnosed and written tasks for")
     return "\n".join([*lines, "", f"Assumed: {ASSUMED}", "Nothing was asked, nothing was written."])
@@ -215,7 +215,7 @@ def dry_run_text(scope: Scope) -> str:
 def _table(rows: list[Estimate]) -> list[str]:
     if not rows:
         return ["No role is played by a model: no calls, no cost."]
-    header = ("role", "model", "calls", "input tokens", "output tokens", "usd", "minutes", "bounded by")
+    header = ("role", "model", "calls", "input tokens", "output tokens", "usd", "at least, minutes", "bounded by")
     cells = [header, *(_cells(row) for row in rows)]
     total = ("all", "", *(f"{sum(each):,.0f}" for each in _sums(rows)), f"{sum(row.cost_usd for row in rows):,.2f}")
     cells.append((*total, f"{sum(row.duration_s[0] for row in rows) / 60:,.1f}", "one after the other"))
