@@ -5,6 +5,7 @@ from itertools import islice
 
 import dagster as dg
 
+from assets.model_calls import ModelCalls
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
 from assets.roles import explained
@@ -30,7 +31,8 @@ def judge_explanations(
     rollouts = stage.read(Trajectory, "validation_rollouts")
     failed = [row for row in rollouts if not row.succeeded and row.stop_reason != StopReason.INFRASTRUCTURE]
     failures = [Failure(tasks[row.task_id], row) for row in failed]
-    rows, usage = explained(stage.profile, stage.warehouse.root, failures)
+    with ModelCalls.of(stage, "judge_explanations", len(failures)) as calls:
+        rows = explained(stage.profile, failures, calls)
     agent = sum(row.blame == Blame.AGENT for row in rows)
     examples = [(row.pattern, row.blame, row.text) for row in islice(rows, 10)]
     told = {
@@ -39,10 +41,7 @@ def judge_explanations(
         "blame": table_of(("blame", "failures"), sorted(Counter(row.blame.value for row in rows).items())),
         "unread_share": sum(bool(row.parse_error) for row in rows) / max(1, len(rows)),
         "vote_agreement": sum(row.agreement for row in rows) / max(1, len(rows)),
-        "model_calls": table_of(
-            ("calls", "cached", "failed", "retries", "input tokens", "output tokens", "usd"),
-            [tuple(vars(usage).values())],
-        ),
+        **calls.metadata(),
         "examples": table_of(("pattern", "blame", "explanation"), examples),
     }
     if (kappa := vote_kappa(rows)) is not None:

@@ -6,7 +6,7 @@ class. A warehouse is made under one profile and remembers it: rows of two profi
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assets.rounds import MAX_ROUNDS
-from env_sim.chat.endpoint import Endpoint
+from env_sim.chat.endpoint import OPERATIONAL, Endpoint
 from env_sim.chat.user_role import LlmUserConfig
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
@@ -104,6 +104,18 @@ class UserRole(Settings):
     """How a model is asked."""
 
 
+class ServedPolicyRole(Settings):
+    """A policy that is played at an endpoint instead of in this process."""
+
+    endpoint: Endpoint | None = None
+    """Where it is served; none: checkpoints are trained and played here."""
+    speaks: Literal["chat", "tokens"] = "chat"
+    """`chat`: a model that knows tools and is not trained here: it is played, diagnosed and written tasks for.
+    `tokens`: a checkpoint of ours behind a server that takes token ids, under this profile's `sampling`."""
+    plays: str = Field(default="sft", min_length=1)
+    """With `tokens`: the policy that the endpoint serves (`sft`, `rl-round-001`); all others are played here."""
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -130,7 +142,8 @@ class Profile(Settings):
     tasks: Tasks = _defaults(Tasks)
     trials: Trials = _defaults(Trials)
     injection: InjectionConfig = _defaults(InjectionConfig)
-    policy: PolicyConfig
+    policy: PolicyConfig = _defaults(PolicyConfig, vocab_size=2048)
+    served_policy: ServedPolicyRole = _defaults(ServedPolicyRole)
     warmup: WarmupConfig = _defaults(WarmupConfig)
     sft: SftConfig = _defaults(SftConfig)
     grpo: GrpoConfig = _defaults(GrpoConfig)
@@ -151,9 +164,31 @@ class Profile(Settings):
         return self.patterns or tuple(load_task_kit(self.domain).pattern_names())
 
     @property
+    def trains(self) -> bool:
+        """Whether the policy is trained here; a served chat model is only played."""
+        return self.served_policy.endpoint is None or self.served_policy.speaks == "tokens"
+
+    def roles(self) -> dict[str, Endpoint | None]:
+        """Every role that a model may play, by its key such as `judge`: where one does, None where a program does."""
+        return dict(_roles(self))
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """The roles that models play."""
+        return {role: endpoint for role, endpoint in self.roles().items() if endpoint is not None}
+
+    @property
     def ks(self) -> tuple[int, ...]:
         """Values of k that the number of trials allows, at most 4."""
         return tuple(range(1, min(4, self.trials.test) + 1))
+
+
+def _roles(part: BaseModel, place: str = "") -> Iterator[tuple[str, Endpoint | None]]:
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if field.annotation in (Endpoint, Endpoint | None):
+            yield (place if name == "endpoint" else f"{place}.{name}".lstrip(".")), value
+        elif isinstance(value, BaseModel):
+            yield from _roles(value, f"{place}.{name}".lstrip("."))
 
 
 def profile_names() -> tuple[str, ...]:
@@ -190,10 +225,20 @@ def load_profile(name_or_path: str, overrides: Mapping[str, Any] | None = None) 
     return validated_profile(content, path.name)
 
 
+def changed_profile(stored: Profile, overrides: Mapping[str, Any], file: str) -> Profile:
+    """A warehouse's profile with overrides put over it; raises as `load_profile`."""
+    content = stored.model_dump(mode="json")
+    for key, value in overrides.items():
+        _put(content, key, value, file)
+    return validated_profile(content, file)
+
+
 def _put(content: dict[str, Any], key: str, value: object, file: str) -> None:
     *parents, last = key.split(".")
     for parent in parents:
-        inner = content.setdefault(parent, {})
+        # An endpoint that is not there yet is stored as null.
+        inner = content.get(parent)
+        inner = {} if inner is None else inner
         if not isinstance(inner, dict):
             raise ConfigError(f"profile[{file}: {key}]: expected {parent} to hold keys, got {inner!r}; correct the key")
         content[parent] = content = dict(inner)
@@ -211,7 +256,16 @@ def validated_profile(content: Mapping[str, Any], file: str) -> Profile:
     except ValidationError as error:
         raise ConfigError("\n".join(_in_words(line, file) for line in error.errors())) from error
     _check_patterns(profile, file)
+    _check_rounds(profile, file)
     return profile
+
+
+def _check_rounds(profile: Profile, file: str) -> None:
+    if not profile.trains and profile.rounds > 1:
+        raise ConfigError(
+            f"profile[{file}: rounds]: expected 1, because nothing is trained between rounds when served_policy is a "
+            f"chat model, got {profile.rounds}; set rounds: 1, or leave served_policy out"
+        )
 
 
 def _check_patterns(profile: Profile, file: str) -> None:
@@ -281,7 +335,8 @@ def pin_profile(root: str | Path, profile: Profile) -> Profile:
     path, stored = folder_of(root) / STORED, stored_profile(root)
     if stored is not None:
         old, new = _flat(stored.model_dump(mode="json")), _flat(profile.model_dump(mode="json"))
-        changed = [key for key in sorted(old | new) if key not in FREE_KEYS and old.get(key) != new.get(key)]
+        free = _free_keys(old | new, stored.trains and profile.trains)
+        changed = [key for key in sorted(old | new) if key not in free and old.get(key) != new.get(key)]
         if changed:
             said = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} asked" for key in changed)
             raise ConfigError(
@@ -294,6 +349,17 @@ def pin_profile(root: str | Path, profile: Profile) -> Profile:
         draft.write_text(profile.model_dump_json(indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
     return profile
+
+
+def _free_keys(keys: Iterable[str], trains: bool) -> set[str]:
+    """Keys that may differ: how far a run goes, how an endpoint is reached, where a checkpoint of ours is played."""
+    return {
+        key
+        for key in keys
+        if key in FREE_KEYS
+        or (".endpoint." in key and key.rpartition(".")[2] in OPERATIONAL)
+        or (trains and key.startswith("served_policy."))
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

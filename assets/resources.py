@@ -7,13 +7,15 @@ made under, and a new one takes `embedded`.
 
 import json
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import dagster as dg
 
 from assets.profile import Profile, load_profile, pin_profile, stored_profile
-from schemas import ConfigError
+from schemas import Checkpoint, ConfigError, DatabaseRow, Task, Trajectory
+from schemas.llm_calls import LlmCall
 
 if TYPE_CHECKING:
     from env_sim.chat.user import EndpointUser
@@ -81,6 +83,21 @@ def _parsed(text: str) -> Mapping[str, Any]:
     return values
 
 
+class Player(Protocol):
+    """Plays checkpoints."""
+
+    def rollouts(
+        self,
+        checkpoint: Checkpoint,
+        tasks: Sequence[Task],
+        databases: Mapping[str, DatabaseRow],
+        n_trials: int,
+        seed: int,
+    ) -> list[Trajectory]:
+        """Play every task `n_trials` times; trajectories task after task, trial after trial."""
+        ...
+
+
 class TrainerResource(dg.ConfigurableResource):
     """Who learns and plays."""
 
@@ -88,14 +105,21 @@ class TrainerResource(dg.ConfigurableResource):
     """The embedded trainer works on this machine's CPU."""
 
     def build(
-        self,
-        profile: Profile,
-        warehouse: "Warehouse",
-        reward: "RewardConfig | None" = None,
-        user: "EndpointUser | None" = None,
+        self, profile: Profile, warehouse: "Warehouse", reward: "RewardConfig | None" = None
     ) -> "EmbeddedTrainer":
-        """The trainer under a profile, its checkpoints under the warehouse's root."""
+        """The trainer under a profile, its checkpoints under the warehouse's root.
+
+        Raises:
+            ConfigError: When the profile's policy is a served chat model.
+        """
         from trainer.embedded import EmbeddedTrainer
+
+        if not profile.trains:
+            raise ConfigError(
+                f"trainer[{profile.name}]: expected a policy that is trained here, got the model of served_policy; "
+                "take the profile `embedded` to train, or stop at task_pool: served models are played, diagnosed and "
+                "written tasks for"
+            )
 
         return EmbeddedTrainer(
             domain=profile.domain,
@@ -108,5 +132,41 @@ class TrainerResource(dg.ConfigurableResource):
             reward=reward or profile.reward,
             n_processes=profile.n_processes,
             max_turns=profile.max_turns,
+        )
+
+    def player(
+        self,
+        profile: Profile,
+        warehouse: "Warehouse",
+        checkpoint: Checkpoint,
+        record: Callable[[LlmCall], None],
+        user: "EndpointUser | None" = None,
+    ) -> Player:
+        """Who plays a checkpoint: an endpoint when the profile serves it there, else the trainer itself.
+
+        Args:
+            profile: Names the endpoint.
+            warehouse: Holds the checkpoints.
+            checkpoint: What is played.
+            record: Hears of the policy's calls.
+            user: Who plays the users; none: the scripted one.
+        """
+        role = profile.served_policy
+        served_here = role.speaks == "chat" or role.plays == checkpoint.policy
+        if role.endpoint is None or not served_here:
+            trainer = self.build(profile, warehouse)
+            return replace(trainer, user=user) if user else trainer
+        # The openai package takes half a second to load, and most runs need none of it.
+        from trainer.served import ServedPolicy
+
+        return ServedPolicy(
+            domain=profile.domain,
+            endpoint=role.endpoint,
+            speaks=role.speaks,
+            checkpoints=warehouse.checkpoint_dir("any").parent,
+            sampling=profile.sampling,
+            reward=profile.reward,
+            max_turns=profile.max_turns,
+            record=record,
             user=user,
         )

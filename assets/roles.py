@@ -1,46 +1,68 @@
 """Who plays a role: the program, or a model at an endpoint when the profile names one."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from assets.model_calls import ModelCalls
 from assets.profile import Profile
 from env_sim import load_domain
-from env_sim.chat.usage import Usage
 from env_sim.task_kits import load_task_kit
 from quality.judge import DiffJudge, Failure, Judge
-from schemas import Explanation
+from schemas import ConfigError, Explanation
+from schemas.errors import ChatError
 
-__all__ = ["explained"]
+if TYPE_CHECKING:
+    from env_sim.chat.user import EndpointUser
+
+__all__ = ["explained", "require_endpoints", "user_of"]
 
 
-def explained(profile: Profile, root: str, failures: Sequence[Failure]) -> tuple[list[Explanation], Usage]:
-    """Explanations of failures by the profile's judge, and what they cost; replies are kept in the warehouse's cache.
+def require_endpoints(profile: Profile) -> None:
+    """Look whether every endpoint of the profile can be asked, before anything is spent.
+
+    Raises:
+        ConfigError: Naming each that can't: no key, nobody there, key refused.
+    """
+    if not (endpoints := profile.endpoints()):
+        return
+    from env_sim.chat.reach import require_reachable
+
+    problems: list[str] = []
+    for role, endpoint in endpoints.items():
+        try:
+            require_reachable(role, endpoint)
+        except (ConfigError, ChatError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def explained(profile: Profile, failures: Sequence[Failure], calls: ModelCalls) -> list[Explanation]:
+    """Explanations of failures by the profile's judge; replies are kept in the warehouse's cache.
 
     Raises:
         ChatError: When a judge at an endpoint gives no reply; a rerun goes on where it stopped.
     """
-    usage = Usage()
-    with ExitStack() as stack, tqdm(total=len(failures), desc="explanations", leave=False, delay=1) as bar:
-
-        def told(n_done: int) -> None:
-            bar.update(n_done - bar.n)
-            if usage.n_calls:
-                bar.set_postfix(calls=usage.n_calls, usd=f"{usage.cost_usd:.2f}")
-
-        return _judge(profile, root, usage, stack).explain_all(failures, told), usage
+    return _judge(profile, calls).explain_all(failures, calls.told)
 
 
-def _judge(profile: Profile, root: str, usage: Usage, stack: ExitStack) -> Judge:
+def _judge(profile: Profile, calls: ModelCalls) -> Judge:
     role = profile.judge
     if role.endpoint is None:
         return DiffJudge()
     # The openai package takes half a second to load, and most runs need none of it.
     from quality.llm_judge import EndpointJudge
-    from schemas.response_cache import LanceResponseCache
 
-    cache = stack.enter_context(LanceResponseCache(root))
     patterns = [(each.name, each.description) for each in load_task_kit(profile.domain).patterns[1:]]
     rulebook = load_domain(profile.domain).rulebook()
-    return EndpointJudge(role.endpoint, rulebook, patterns, role.asking, cache, usage.add)
+    return EndpointJudge(role.endpoint, rulebook, patterns, role.asking, calls.cache, calls.record)
+
+
+def user_of(profile: Profile, calls: ModelCalls) -> "EndpointUser | None":
+    """The profile's model of a user, None for the scripted one; replies are kept in the warehouse's cache."""
+    role = profile.user
+    if role.endpoint is None:
+        return None
+    from env_sim.chat.user import EndpointUser
+
+    return EndpointUser(role.endpoint, role.asking, calls.cache, calls.record)

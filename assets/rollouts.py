@@ -1,12 +1,16 @@
 """Playing: the policies on validation and test tasks, what rules they broke, and what came of each task's trials."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import dagster as dg
 
+from assets.model_calls import ModelCalls
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
 from assets.retries import retried
+from assets.roles import user_of
 from assets.rounds import ROUNDS
 from assets.stage import Stage, picture, table_of
 from env_sim import load_domain
@@ -20,12 +24,14 @@ Context = dg.AssetExecutionContext
 
 
 def _play(
-    stage: Stage, trainer: TrainerResource, checkpoint: Checkpoint, split: str, n_trials: int
+    stage: Stage, trainer: TrainerResource, checkpoint: Checkpoint, split: str, calls: ModelCalls
 ) -> list[Trajectory]:
     """All trials of a split's tasks by one policy. The seed names the split, not the policy, so that policies pair."""
     tasks = stage.read(Task, f"{split}_tasks", BOOTSTRAP)
     databases = stage.databases(split)
-    player = trainer.build(stage.profile, stage.warehouse)
+    n_trials = getattr(stage.profile.trials, split)
+    user = user_of(stage.profile, calls)
+    player = trainer.player(stage.profile, stage.warehouse, checkpoint, calls.record, user)
     return player.rollouts(checkpoint, tasks, databases, n_trials, stage.seed(f"{split} rollouts"))
 
 
@@ -33,7 +39,10 @@ def _played(rows: Sequence[Trajectory]) -> dict[str, Any]:
     reasons = sorted({row.stop_reason for row in rows})
     counts = [(reason, sum(row.stop_reason == reason for row in rows)) for reason in reasons]
     n_rows = max(1, len(rows))
+    faults = Counter(row.user_fault.kind.value for row in rows if row.user_fault)
+    spoilt = {"user_faults": table_of(("fault of the user", "episodes"), sorted(faults.items()))} if faults else {}
     return {
+        **spoilt,
         "success_share": sum(row.succeeded for row in rows) / n_rows,
         "tokens_per_episode": sum(row.reward.length_tokens for row in rows) / n_rows,
         "stop_reasons": table_of(("stop reason", "episodes"), counts),
@@ -81,20 +90,24 @@ def _outcomes(stage: Stage, table: str, rollouts: str, split: str) -> dg.Materia
     specs=specs(
         "baseline_test",
         "evaluation",
-        ["test_tasks", "test_databases", "base_checkpoint", "sft_checkpoint"],
-        "The untrained and the imitating policy on the test tasks: what every round is compared with.",
+        ["test_tasks", "test_databases", "base_checkpoint", "sft_checkpoint", "served_checkpoint"],
+        "The policies from before the loop on the test tasks, what every round is compared with: the untrained and the "
+        "imitating one, or the served model.",
     ),
 )
 @retried
 def baseline_test_playing(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource, trainer: TrainerResource
 ) -> Iterator[dg.MaterializeResult]:
-    """The untrained and the imitating policy on the test tasks: what every round is compared with."""
+    """The policies from before the loop on the test tasks, what every round is compared with."""
     stage = Stage(context, warehouse, profile)
-    checkpoints = [stage.read(Checkpoint, f"{kind}_checkpoint")[0] for kind in ("base", "sft")]
-    played = [_play(stage, trainer, checkpoint, "test", stage.profile.trials.test) for checkpoint in checkpoints]
-    told = _played(played[1]) | {"base_success_share": _played(played[0])["success_share"]}
-    yield from written(stage, "baseline_test", [*played[0], *played[1]], told, checkpoints[1].checkpoint_id)
+    kinds = ("base", "sft") if stage.profile.trains else ("served",)
+    checkpoints = [stage.read(Checkpoint, f"{kind}_checkpoint")[0] for kind in kinds]
+    with ModelCalls.of(stage, "baseline_test_rollouts") as calls:
+        played = [_play(stage, trainer, checkpoint, "test", calls) for checkpoint in checkpoints]
+    told = _played(played[-1]) | calls.metadata()
+    told |= {f"{kind}_success_share": _played(rows)["success_share"] for kind, rows in zip(kinds, played, strict=True)}
+    yield from written(stage, "baseline_test", list(chain(*played)), told, checkpoints[-1].checkpoint_id)
 
 
 @dg.asset(group_name="evaluation", kinds={"lance"}, deps=["baseline_test_rollouts", "test_tasks"])
@@ -102,7 +115,7 @@ def baseline_test_playing(
 def baseline_test_outcomes(
     context: Context, warehouse: WarehouseResource, profile: ProfileResource
 ) -> dg.MaterializeResult:
-    """Successes and trials of each test task by the untrained and the imitating policy."""
+    """Successes and trials of each test task by the policies from before the loop."""
     stage = Stage(context, warehouse, profile)
     return _outcomes(stage, "baseline_test_outcomes", "baseline_test_rollouts", "test")
 
@@ -123,8 +136,9 @@ def validation_playing(
     """The policy under test on the validation tasks, several trials each: where this round's failures come from."""
     stage = Stage(context, warehouse, profile)
     policy = stage.read(Checkpoint, "round_policy")[0]
-    rows = _play(stage, trainer, policy, "validation", stage.profile.trials.validation)
-    yield from written(stage, "validation", rows, _played(rows), policy.checkpoint_id)
+    with ModelCalls.of(stage, "validation_rollouts") as calls:
+        rows = _play(stage, trainer, policy, "validation", calls)
+    yield from written(stage, "validation", rows, _played(rows) | calls.metadata(), policy.checkpoint_id)
 
 
 @dg.asset(
@@ -155,8 +169,9 @@ def test_playing(
     """This round's RL policy on the test tasks, with the sampling seeds of the baseline."""
     stage = Stage(context, warehouse, profile)
     policy = stage.read(Checkpoint, "rl_checkpoint")[0]
-    rows = _play(stage, trainer, policy, "test", stage.profile.trials.test)
-    yield from written(stage, "test", rows, _played(rows), policy.checkpoint_id)
+    with ModelCalls.of(stage, "test_rollouts") as calls:
+        rows = _play(stage, trainer, policy, "test", calls)
+    yield from written(stage, "test", rows, _played(rows) | calls.metadata(), policy.checkpoint_id)
 
 
 @dg.asset(group_name="evaluation", kinds={"lance"}, partitions_def=ROUNDS, deps=["test_rollouts", "test_tasks"])

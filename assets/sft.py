@@ -18,12 +18,12 @@ GROUP = "imitation"
 
 round_policy = dg.AssetSpec(
     "round_policy",
-    deps=["sft_checkpoint"],
+    deps=["sft_checkpoint", "served_checkpoint"],
     partitions_def=ROUNDS,
     group_name="discovery",
-    description="The checkpoint under test in a round: SFT in round 1, else the RL checkpoint of the round before. "
-    "External: announced by the trainer for the next partition, because a graph may hold no cycle. This is where it "
-    "is cut.",
+    description="The checkpoint under test in a round: SFT or a served model in round 1, else the RL "
+    "checkpoint of the round before. External: announced by the trainer for the next partition, because a graph may "
+    "hold no cycle. This is where it is cut.",
 )
 
 
@@ -114,6 +114,6 @@ def announce(stage: Stage, round: str, checkpoint: Checkpoint) -> None:
         "dagster/partition_row_count": 1,
         "parent_checkpoint_id": str(checkpoint.parent_checkpoint_id),
         "policy": checkpoint.policy,
-        "made_in": stage.round if stage.round != BOOTSTRAP else "sft_training",
+        "made_in": stage.round if stage.round != BOOTSTRAP else f"{checkpoint.kind}_checkpoint",
     }
     stage.context.log_event(dg.AssetMaterialization("round_policy", partition=round, metadata=told))

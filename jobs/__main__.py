@@ -1,4 +1,4 @@
-"""The command line: `python -m jobs demo | control | round | ablation | waive | report | table | ui`.
+"""The command line: `python -m jobs demo | control | round | again | ablation | waive | report | table | ui`.
 
 An error of ours is one clear line and exit code 2; what is not ours keeps its traceback.
 """
@@ -14,14 +14,16 @@ from typing import Any
 
 import yaml
 
-from assets.profile import Profile, load_profile, pin_profile, stored_profile, validated_profile
+from assets.profile import Profile, changed_profile, load_profile, pin_profile, stored_profile
 from assets.resources import DEFAULT_PROFILE, DEFAULT_ROOT
 from assets.rounds import ROUND_KEYS, known_round
 from jobs.stopping import STOPPED
-from schemas import ConfigError, FaultlineError, GateWaiver
+from schemas import BOOTSTRAP, ConfigError, FaultlineError, GateWaiver
 from schemas.ids import round_key, round_number
 from schemas.store import Warehouse
 from schemas.terminal import existing_warehouse, put_file
+
+DRY_RUN = "only print what models would be asked, and what it would cost"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def demo(options: argparse.Namespace) -> None:
     """Bootstrap and all rounds, then the table."""
+    if options.dry_run:
+        _dry_run(_asked(options), None)
+        return
     profile = _profile(options)
     _run_rounds(options.warehouse, profile, ROUND_KEYS[: profile.rounds])
     _say(results_of(options.warehouse))
@@ -69,11 +74,23 @@ def control(options: argparse.Namespace) -> None:
 def one_round(options: argparse.Namespace) -> None:
     """Backfill one round."""
     key = _round(options.number)
+    if options.dry_run:
+        _dry_run(_asked(options), key)
+        return
     profile = _profile(options)
     if round_number(key) > profile.rounds:
         profile = pin_profile(options.warehouse, profile.model_copy(update={"rounds": round_number(key)}))
     _run_rounds(options.warehouse, profile, [key])
     _say(results_of(options.warehouse))
+
+
+def again(options: argparse.Namespace) -> None:
+    """Tables made again, such as rollouts by a checkpoint that an endpoint serves now."""
+    from jobs.runner import open_runner
+
+    key = BOOTSTRAP if options.round == BOOTSTRAP else _round(options.round)
+    with open_runner(options.warehouse, _profile(options)) as runner:
+        runner.run_again(options.tables, key)
 
 
 def ablation(options: argparse.Namespace) -> None:
@@ -154,8 +171,23 @@ def _run_rounds(root: str | Path, profile: Profile, rounds: Sequence[str]) -> No
             runner.run_round(key)
 
 
+def _dry_run(profile: Profile, round: str | None) -> None:
+    """Print what a run would ask of models, then whether they can be asked; exit code 2 when one can't."""
+    from assets.roles import require_endpoints
+    from jobs.dry_run import Scope, dry_run_text
+
+    n_rounds = profile.rounds if round is None else 1
+    _say(dry_run_text(Scope(profile, n_rounds, with_bootstrap=round is None)))
+    require_endpoints(profile)
+
+
 def _profile(options: argparse.Namespace) -> Profile:
     """The profile asked for, else the warehouse's own; the warehouse remembers it."""
+    return pin_profile(Warehouse.open(options.warehouse).root, _asked(options))
+
+
+def _asked(options: argparse.Namespace) -> Profile:
+    """The profile asked for, else the warehouse's own; nothing is written."""
     given = {key: getattr(options, key, None) for key in ("seed", "rounds", "targeting")}
     overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for setting in options.set:
@@ -163,15 +195,14 @@ def _profile(options: argparse.Namespace) -> Profile:
         if not separator:
             raise ConfigError(f"--set[{setting}]: expected key=value, got no '='; write --set grpo.n_steps=5")
         overrides[key] = yaml.safe_load(value)
-    root = Warehouse.open(options.warehouse).root
+    root = options.warehouse if "://" in options.warehouse else Path(options.warehouse).expanduser()
     stored = stored_profile(root)
     if stored is None:
-        return pin_profile(root, load_profile(options.profile or DEFAULT_PROFILE, overrides))
-    if options.profile is None and not options.set:
-        kept = stored.model_dump() | overrides
-        return pin_profile(root, validated_profile(kept, root))
+        return load_profile(options.profile or DEFAULT_PROFILE, overrides)
+    if options.profile is None:
+        return changed_profile(stored, overrides, str(root))
     overrides.setdefault("rounds", stored.rounds)
-    return pin_profile(root, load_profile(options.profile or stored.name, overrides))
+    return load_profile(options.profile, overrides)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     demo_command = commands.add_parser("demo", parents=[common, settings], help="all rounds, then the Pass^k table")
     demo_command.add_argument("--targeting", choices=("clusters", "uniform", "none"))
     demo_command.add_argument("--rounds", type=int)
+    demo_command.add_argument("--dry-run", action="store_true", help=DRY_RUN)
     demo_command.set_defaults(run=demo)
     control_command = commands.add_parser("control", parents=[common, settings], help="the same on untargeted tasks")
     control_command.add_argument("--rounds", type=int)
@@ -194,6 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[common, settings], help=text)
         command.add_argument("number", help="round, as 3 or round-003")
         command.set_defaults(run=run)
+        if run is one_round:
+            command.add_argument("--dry-run", action="store_true", help=DRY_RUN)
+    again_command = commands.add_parser("again", parents=[common, settings], help="make tables of a round again")
+    again_command.add_argument("tables", nargs="+", help="their names; what is made together is made together")
+    again_command.add_argument("--round", default=BOOTSTRAP, help="bootstrap (default), or as 3 or round-003")
+    again_command.set_defaults(run=again)
     waive_command = commands.add_parser("waive", parents=[common], help="let a round be read although a gate objects")
     waive_command.add_argument("table", help="the refused table")
     waive_command.add_argument("round", help="bootstrap, or as round-003")

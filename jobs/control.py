@@ -33,6 +33,10 @@ def control_profile(root: str | Path) -> Profile:
         raise ConfigError(f"control[{root}]: expected a warehouse with a profile, got none; run the demo there first")
     if profile.targeting == "none":
         raise ConfigError(f"control[{root}]: expected a targeted warehouse, got a control arm; name the other one")
+    if not profile.trains:
+        raise ConfigError(
+            f"control[{root}]: expected a policy that is trained, got a served one; no arm would train on its tasks"
+        )
     return profile.model_copy(update={"targeting": "none"})
 
 

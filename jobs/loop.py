@@ -26,6 +26,17 @@ one_round = dg.define_asset_job(
     selection=dg.AssetSelection.groups(*ROUND_GROUPS) - _baseline - _ablation,
     description="One round: play, diagnose, inject, train, evaluate.",
 )
+_served = dg.AssetSelection.groups("serving")
+served_bootstrap = dg.define_asset_job(
+    "served_bootstrap",
+    selection=dg.AssetSelection.groups("bootstrap") - dg.AssetSelection.assets("sft_tasks") | _served | _baseline,
+    description="Everything before the loop when the policy is a served model: databases, tasks, its test episodes.",
+)
+served_round = dg.define_asset_job(
+    "served_round",
+    selection=dg.AssetSelection.groups("discovery", "injection"),
+    description="One round of a served model, which nothing trains: play, diagnose, inject.",
+)
 evaluation = dg.define_asset_job(
     "evaluation",
     selection=dg.AssetSelection.assets(*EVALUATION),
@@ -58,4 +69,4 @@ def maintenance() -> None:
     tidy_warehouse()
 
 
-JOBS = (bootstrap, one_round, evaluation, ablation, maintenance)
+JOBS = (bootstrap, one_round, served_bootstrap, served_round, evaluation, ablation, maintenance)

@@ -27,7 +27,8 @@ def is_finished(warehouse: Warehouse, profile: Profile, asset: str, round: str) 
         return report_path(warehouse.root, round).exists()
     if not _checked(warehouse, profile, asset, round):
         return False
-    following = {"sft_checkpoint": ROUND_KEYS[0], "rl_checkpoint": round != BOOTSTRAP and next_round(round)}.get(asset)
+    first, later = ROUND_KEYS[0], round != BOOTSTRAP and next_round(round)
+    following = {"sft_checkpoint": first, "served_checkpoint": first, "rl_checkpoint": later}.get(asset)
     return not following or _checked(warehouse, profile, "round_policy", following)
 
 

@@ -8,17 +8,18 @@ without telling it.
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
 
 from assets.profile import Profile
+from assets.roles import require_endpoints
 from assets.rounds import known_round, up_to
 from jobs.home import PID_TAG, opened_instance
 from jobs.progress import unfinished
 from jobs.stopping import ended_by_signals
-from schemas import BOOTSTRAP, GateError, UnknownRoundError
+from schemas import BOOTSTRAP, ConfigError, GateError, UnknownRoundError
 from schemas.folders import folder_of
 from schemas.locks import exclusive
 from schemas.store import Warehouse
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 GROUPS = {
     "bootstrap": ("bootstrap", "imitation", "evaluation"),
     "one_round": ("discovery", "injection", "training", "evaluation"),
+    "served_bootstrap": ("bootstrap", "serving", "evaluation"),
+    "served_round": ("discovery", "injection"),
     "ablation": ("evaluation",),
 }
 """Groups of a job in the order in which they run."""
@@ -51,7 +54,7 @@ class LoopRunner:
 
     def run_bootstrap(self) -> None:
         """Make everything before the loop that is not finished."""
-        self._run("bootstrap", BOOTSTRAP)
+        self._run("bootstrap" if self.profile.trains else "served_bootstrap", BOOTSTRAP)
 
     def run_round(self, round: str) -> None:
         """Make what is not finished of a round.
@@ -65,11 +68,28 @@ class LoopRunner:
             raise UnknownRoundError(
                 f"round_policy[{round}]: expected a checkpoint to test in this round, got none; run {before} first"
             )
-        self._run("one_round", round)
+        self._run("one_round" if self.profile.trains else "served_round", round)
 
     def run_ablation(self, round: str) -> None:
         """Make the reward ablation of a finished round."""
         self._run("ablation", known_round(round))
+
+    def run_again(self, tables: Sequence[str], round: str) -> None:
+        """Make tables of a round again, and what is made together with them, however finished they are.
+
+        Raises:
+            ConfigError: When no job makes them in such a round.
+        """
+        names = ("bootstrap", "served_bootstrap") if round == BOOTSTRAP else ("one_round", "ablation")
+        jobs = [self._definitions.resolve_job_def(name) for name in names]
+        makes = [{key.to_user_string() for key in job.asset_layer.executable_asset_keys} for job in jobs]
+        fitting = [job for job, made in zip(jobs, makes, strict=True) if made >= set(tables)]
+        if not fitting:
+            known = ", ".join(sorted(set[str]().union(*makes)))
+            raise ConfigError(f"again[{round}]: expected some of {known}, got {', '.join(tables)}; correct the names")
+        graph = fitting[0].asset_layer.asset_graph
+        keys = {key for table in tables for key in graph.get(dg.AssetKey(table)).execution_set_asset_keys}
+        self._run_assets(fitting[0], [key for key in graph.toposorted_asset_keys if key in keys], round)
 
     def _run(self, name: str, round: str) -> None:
         job = self._definitions.resolve_job_def(name)
@@ -83,6 +103,7 @@ class LoopRunner:
                 self._run_assets(job, keys, round)
 
     def _run_assets(self, job: dg.JobDefinition, keys: list[dg.AssetKey], round: str) -> None:
+        require_endpoints(self.profile)
         logging.getLogger("dagster").setLevel(logging.CRITICAL)
         config = {
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},

@@ -7,6 +7,7 @@ from assets.pages import gate_page_path, report_path
 from assets.profile import stored_profile
 from assets.reports import differences
 from quality.pass_hat_k import PairedDifference, table_text
+from quality.pass_hat_k import report as estimates
 from schemas import BOOTSTRAP, PassHatK, TaskOutcome, UnknownRoundError, WarehouseError
 from schemas.store import Warehouse
 
@@ -24,6 +25,10 @@ def results_text(root: str | Path) -> str:
         raise WarehouseError(f"warehouse[{root}]: expected a folder, got none; run `python -m jobs demo` first")
     warehouse = Warehouse.open(root)
     rounds = warehouse.rounds("pass_hat_k_report")
+    profile = stored_profile(root)
+    if profile is not None and not profile.trains and warehouse.rounds("baseline_test_outcomes"):
+        rows = estimates(_outcomes(warehouse, ()), profile.ks, seed=profile.seed)
+        return "\n".join([_title(root), "", table_text(rows), "", *_look(root)])
     if not rounds:
         raise UnknownRoundError(f"pass_hat_k_report[{root}]: expected a reported round, got none; run the demo first")
     report = [row for row in warehouse.read("pass_hat_k_report", rounds[-1]) if isinstance(row, PassHatK)]
@@ -36,7 +41,7 @@ def results_text(root: str | Path) -> str:
 def _outcomes(warehouse: Warehouse, rounds: Sequence[str]) -> list[TaskOutcome]:
     rows = [
         *warehouse.read("baseline_test_outcomes", BOOTSTRAP),
-        *warehouse.read("test_outcomes", rounds=rounds),
+        *(warehouse.read("test_outcomes", rounds=rounds) if rounds else ()),
     ]
     return [row for row in rows if isinstance(row, TaskOutcome)]
 
@@ -58,6 +63,12 @@ def _places(root: str | Path, rounds: Sequence[str]) -> list[str]:
         f"warehouse  {folder}",
         f"report     {report_path(str(folder), rounds[-1])}",
         f"gates      {gate_page_path(str(folder), rounds[-1])}",
+        *_look(root),
+    ]
+
+
+def _look(root: str | Path) -> list[str]:
+    return [
         f"look       python -m jobs ui --warehouse {root}",
         f'ask        python -m schemas.query --root {root} "select pattern, count(*) from task_pool group by 1"',
     ]

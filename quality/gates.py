@@ -206,6 +206,7 @@ _GATES: dict[str, tuple[Gate, ...]] = {
     "base_checkpoint": _CHECKPOINTS,
     "sft_checkpoint": _CHECKPOINTS,
     "rl_checkpoint": _CHECKPOINTS,
+    "served_checkpoint": _CHECKPOINTS,
     "round_policy": (
         *_CHECKPOINTS,
         Gate("policy_stored", results.policy_stored, "announce the checkpoint that training has stored"),

@@ -11,7 +11,7 @@ from quality.gate import Check, Finding, GateContext, documented, needed, row_id
 from quality.pass_hat_k import pass_hat_k
 from schemas import BOOTSTRAP, Checkpoint, PassHatK, Record, Task, TaskOutcome, TrainStep
 
-CHECKPOINT_TABLES = ("base_checkpoint", "sft_checkpoint", "rl_checkpoint")
+CHECKPOINT_TABLES = ("base_checkpoint", "sft_checkpoint", "rl_checkpoint", "served_checkpoint")
 """Where checkpoints are declared; `round_policy` points at one of them."""
 
 
@@ -27,13 +27,13 @@ def metrics_finite(rows: Sequence[Record], context: GateContext) -> Finding:
 
 
 def checkpoints_linked(rows: Sequence[Record], context: GateContext) -> Finding:
-    """A trained checkpoint names a parent that is stored; only a base has none."""
+    """A trained checkpoint names a parent that is stored; only a base and a served model have none."""
     stored = {
         row.checkpoint_id for table in CHECKPOINT_TABLES for row in rows_of(context.read(table, None), Checkpoint)
     }
     bad = {}
     for row in rows_of(rows, Checkpoint):
-        if (row.parent_checkpoint_id is None) != (row.kind == "base"):
+        if (row.parent_checkpoint_id is None) != (row.kind in ("base", "served")):
             bad[row.checkpoint_id] = f"kind {row.kind} with parent {row.parent_checkpoint_id}"
         elif row.parent_checkpoint_id is not None and row.parent_checkpoint_id not in stored:
             bad[row.checkpoint_id] = f"parent {row.parent_checkpoint_id} is not stored"
@@ -41,9 +41,9 @@ def checkpoints_linked(rows: Sequence[Record], context: GateContext) -> Finding:
 
 
 def policy_stored(rows: Sequence[Record], context: GateContext) -> Finding:
-    """The checkpoint under test is one that training has stored, unchanged."""
+    """The checkpoint under test is one that was stored, unchanged."""
     known = [row for name in CHECKPOINT_TABLES for row in rows_of(context.read(name, None), Checkpoint)]
-    bad = {row.checkpoint_id: "is not as training stored it" for row in rows_of(rows, Checkpoint) if row not in known}
+    bad = {row.checkpoint_id: "is not as it was stored" for row in rows_of(rows, Checkpoint) if row not in known}
     return Finding(bad, "" if len(rows) <= 1 else f"expected one policy under test, got {len(rows)}")
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from schemas.errors import ConfigError, UnknownTableError
 from schemas.fields import JSON_FIELDS, NUMBERS, Column, column_of, nested_record
+from schemas.llm_calls import LlmCall
 from schemas.migrations import MIGRATIONS, Migration, Upgrade, reaching
 from schemas.origins import ORIGINS, Origins
 from schemas.records import DatabaseRow, Record, RlRollout, Task, Trajectory
@@ -59,7 +60,7 @@ TABLE_MEANINGS: dict[str, str] = {
     "sft_trajectories": "The expert's demonstrations.",
     "source_trajectories": "What the explorer really did in the training databases.",
     "validation_rollouts": "Episodes of the policy under test on the validation tasks.",
-    "baseline_test_rollouts": "Episodes of the untrained and the SFT policy on the test tasks.",
+    "baseline_test_rollouts": "Episodes of the untrained and the SFT policy, or of a served model, on the test tasks.",
     "test_rollouts": "Episodes of the round's RL policy on the test tasks.",
     "rl_rollouts": "Every training episode with group, advantage and reward parts.",
     "judge_explanations": "What went wrong in each failed validation episode.",
@@ -69,10 +70,11 @@ TABLE_MEANINGS: dict[str, str] = {
     "base_checkpoint": "The untrained policy.",
     "sft_checkpoint": "The policy after SFT.",
     "rl_checkpoint": "The policy after the round's GRPO.",
+    "served_checkpoint": "The model at an endpoint that is played instead of a trained policy.",
     "round_policy": "The checkpoint under test in the round.",
     "sft_metrics": "One row per SFT step.",
     "rl_metrics": "One row per GRPO step: reward, success, KL, entropy, groups dropped.",
-    "baseline_test_outcomes": "Successes per test task of the untrained and the SFT policy.",
+    "baseline_test_outcomes": "Successes per test task of the policies from before the loop.",
     "test_outcomes": "Successes per test task of the round's RL policy.",
     "validation_outcomes": "Successes per validation task of the policy under test.",
     "pass_hat_k_report": "Pass^k with intervals of every policy so far.",
@@ -83,6 +85,7 @@ TABLE_MEANINGS: dict[str, str] = {
     "rl_violations": "Breaches of the rulebook in the training episodes, with the turn.",
     "gate_results": "The newest verdict of every gate on every round of every table.",
     "gate_waivers": "Which rounds people let be read although a gate objects, and why.",
+    "llm_calls": "Every call of a model at an endpoint: a ledger that grows only, also when a round is made again.",
 }
 """What a table is for, in one line."""
 
@@ -91,6 +94,12 @@ CHECK_COLUMNS = (
     Column("checked_fingerprint", pa.string(), "Fingerprint of the checked round when the gate ran."),
 )
 """What a stored gate result knows beyond the record: which content it judged."""
+
+CALL_COLUMNS = (
+    Column("made_for", pa.string(), "Table whose rows the call was made for."),
+    Column("n_calls_before", pa.int64(), "Calls in the ledger when this one's batch was appended.", unit="calls"),
+)
+"""What the ledger knows of a call beyond the record."""
 
 _ROUND_COLUMN = Column(ROUND, pa.string(), "Partition key: bootstrap, round-001, round-002 and so on.", not_blank=True)
 _FINGERPRINT_COLUMN = Column(
@@ -192,13 +201,14 @@ def _tables() -> dict[str, TableSpec]:
         TableSpec("executable_tasks", Verdict, flatten="task"),
         TableSpec("task_pool", PoolTask, flatten="task"),
         *(TableSpec(f"{split}_violations", Violation) for split in ("validation", "baseline_test", "test", "rl")),
-        *(TableSpec(f"{kind}_checkpoint", Checkpoint) for kind in ("base", "sft", "rl")),
+        *(TableSpec(f"{kind}_checkpoint", Checkpoint) for kind in ("base", "sft", "rl", "served")),
         TableSpec("round_policy", Checkpoint),
         *(TableSpec(f"{kind}_metrics", TrainStep) for kind in ("sft", "rl")),
         *(TableSpec(f"{split}_outcomes", TaskOutcome) for split in ("baseline_test", "test", "validation")),
         *(TableSpec(f"{kind}_report", PassHatK) for kind in ("pass_hat_k", "reward_ablation")),
         TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
         TableSpec("gate_waivers", GateWaiver, gated=False, extra=CHECK_COLUMNS),
+        TableSpec("llm_calls", LlmCall, gated=False, extra=CALL_COLUMNS),
     ]
     return {spec.name: spec for spec in specs}
 

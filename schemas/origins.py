@@ -46,14 +46,14 @@ ORIGINS: dict[str, Origins] = {
     "sft_checkpoint": {"parent_checkpoint_id": _versions("base_checkpoint")},
     "baseline_test_rollouts": {
         **_played("test_tasks", "test_databases"),
-        "policy_version": _versions("base_checkpoint", "sft_checkpoint"),
+        "policy_version": _versions("base_checkpoint", "sft_checkpoint", "served_checkpoint"),
     },
     "baseline_test_outcomes": _counted("baseline_test_rollouts", "test_tasks"),
     **{
         f"{split}_violations": {"trajectory_id": (f"{split}_rollouts.trajectory_id",)}
         for split in ("validation", "baseline_test", "test", "rl")
     },
-    "round_policy": _copied(Checkpoint, "sft_checkpoint", "rl_checkpoint"),
+    "round_policy": _copied(Checkpoint, "sft_checkpoint", "rl_checkpoint", "served_checkpoint"),
     "validation_rollouts": {
         **_played("validation_tasks", "validation_databases"),
         "policy_version": _versions("round_policy"),

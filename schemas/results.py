@@ -135,15 +135,15 @@ class Checkpoint(Record):
     checkpoint_id: Name
     """Id of the checkpoint, from its content."""
     policy: Name
-    """Name of the trained policy, e.g. base, sft, rl-round-001."""
-    kind: Literal["base", "sft", "rl"]
-    """Training that made the checkpoint."""
+    """Name of the trained policy, e.g. base, sft, rl-round-001, or of the served model."""
+    kind: Literal["base", "sft", "rl", "served"]
+    """Training that made the checkpoint; `served`: none of ours, a model at an endpoint."""
     path: Name
-    """Relative to the warehouse root."""
+    """Relative to the warehouse root; of a served model its endpoint's address."""
     parent_checkpoint_id: str | None = None
     """Checkpoint that training started from, None for the untrained policy."""
-    n_parameters: int = Field(ge=1)
-    """Trainable parameters."""
+    n_parameters: int = Field(ge=0)
+    """Trainable parameters; 0 of a served model, whose number nobody tells."""
     seed: Seed
     """Seed of every random choice behind this row."""
     n_steps: int = Field(ge=0)

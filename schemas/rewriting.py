@@ -8,6 +8,7 @@ import json
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.columns import ROUND_FINGERPRINT, TableSpec
 from schemas.errors import ConcurrentWriteError
@@ -67,8 +68,16 @@ def _marked(spec: TableSpec, rows: pa.Table) -> tuple[pa.Table, dict[str, str]]:
     """A round's rows with their marks, and the hash of the rows of each mark that is no longer that hash."""
     if spec.gated:
         return rows, {rows.column(ROUND_FINGERPRINT)[0].as_py(): content_hash(rows)}
-    # Verdicts are replaced one by one, and nothing binds to their marks: each gets its own as if written today.
-    marks = pa.array([content_hash(rows.slice(place, 1)) for place in range(rows.num_rows)], pa.string())
+    # Verdicts and calls are written few at a time, and nothing binds to their marks: each write gets its own as if it
+    # were of today. Rows of before there were marks may be of many writes, so each of them counts as one.
+    column = rows.column(ROUND_FINGERPRINT)
+    marks = column.to_pylist()
+    for mark in filter(None, column.unique().to_pylist()):
+        new = content_hash(rows.filter(pc.field(ROUND_FINGERPRINT) == mark))
+        marks = [new if each == mark else each for each in marks]
+    marks = [mark or content_hash(rows.slice(place, 1)) for place, mark in enumerate(marks)]
     return rows.set_column(
-        spec.schema.get_field_index(ROUND_FINGERPRINT), spec.schema.field(ROUND_FINGERPRINT), marks
+        spec.schema.get_field_index(ROUND_FINGERPRINT),
+        spec.schema.field(ROUND_FINGERPRINT),
+        pa.array(marks, pa.string()),
     ), {}

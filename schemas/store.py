@@ -85,8 +85,10 @@ class Warehouse:
             WarehouseError: When a row isn't the table's record, or the disk or object store refuses.
         """
         spec = table_spec(table)
-        if table in ("gate_results", "gate_waivers"):
-            raise ConfigError(f"{table}[{round}]: expected verdicts one by one, got a round; use record_gate or waive")
+        if spec.extra:
+            raise ConfigError(
+                f"{table}[{round}]: expected rows one by one, got a round; use record_gate, waive, or a CallLog"
+            )
         data = to_arrow(spec, rows, _checked_round(round))
         return self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
 

@@ -15,21 +15,37 @@ from tqdm import tqdm
 
 from env_sim import load_domain
 from env_sim.chat.client import ChatClient, ResponseCache
-from env_sim.chat.endpoint import Endpoint
+from env_sim.chat.endpoint import OPERATIONAL, Endpoint
 from env_sim.chat.episodes import TokenLimits, User, episode_seed, play_chat, play_tokens
 from env_sim.chat.flow import each_done
+from env_sim.chat.usage import Usage
 from env_sim.chat.user import EndpointUser
 from env_sim.compact import END
 from env_sim.episode import Episode
 from env_sim.reward import RewardConfig, Scorer
 from env_sim.sessions import EpisodeSpec, SessionFactory, stored_trajectory
 from schemas import Checkpoint, DatabaseRow, Task, Trajectory
+from schemas.ids import content_id
 from schemas.llm_calls import LlmCall
 from trainer.config import SamplingConfig
 
-__all__ = ["ServedPolicy"]
+__all__ = ["ServedPolicy", "served_checkpoint"]
 
 _Play = Callable[[ChatClient, EpisodeSpec, User | None], Awaitable[Trajectory]]
+
+
+def served_checkpoint(endpoint: Endpoint, seed: int) -> Checkpoint:
+    """The row of a model that is not trained here; its id says which model and how it is sampled, not where."""
+    sampling = endpoint.model_dump(exclude=set(OPERATIONAL) | {"output"})
+    return Checkpoint(
+        checkpoint_id=content_id("served", sampling),
+        policy=endpoint.model,
+        kind="served",
+        path=endpoint.base_url,
+        n_parameters=0,
+        seed=seed,
+        n_steps=0,
+    )
 
 
 @dataclass(frozen=True)
@@ -38,13 +54,13 @@ class ServedPolicy:
 
     domain: str
     endpoint: Endpoint
-    """Its temperature and sampling are the policy's."""
+    """Of a chat model its temperature and sampling are the policy's."""
     speaks: Literal["chat", "tokens"]
     """`tokens`: the compact language of the checkpoint's tokenizer, ids in and out."""
     checkpoints: Path
     """Folder of checkpoint folders; read for the tokenizer alone."""
     sampling: SamplingConfig
-    """Bounds of a token-level episode; the temperature is the endpoint's."""
+    """Temperature and bounds of a token-level episode, as in process."""
     reward: RewardConfig
     max_turns: int = 30
     cache: ResponseCache | None = None
@@ -79,16 +95,30 @@ class ServedPolicy:
     ) -> list[Trajectory]:
         play = self._by_tokens(checkpoint, databases) if self.speaks == "tokens" else self._by_chat(databases)
         found: dict[int, Trajectory] = {}
+        usage = Usage()
+
+        def record(call: LlmCall) -> None:
+            usage.add(call)
+            if self.record is not None:
+                self.record(call)
+
         bar = tqdm(total=len(specs), desc=f"rollouts {checkpoint.policy}", unit="episode")
-        client = ChatClient("policy", self.endpoint, cache=self.cache, record=self.record)
         with bar:
+            client = ChatClient("policy", self._place(), cache=self.cache, record=record)
             async with client, AsyncExitStack() as stack:
                 user = await stack.enter_async_context(self.user.opened()) if self.user else None
                 done = each_done(specs, lambda spec: play(client, spec, user), self.endpoint.max_concurrent)
                 async for index, trajectory in done:
                     found[index] = trajectory
+                    bar.set_postfix(usage.shown(bar.format_dict["elapsed"]), refresh=False)
                     bar.update()
         return [found[index] for index in range(len(specs))]
+
+    def _place(self) -> Endpoint:
+        """The endpoint, for our own policy with the sampling of the in-process engine, which knows no nucleus."""
+        if self.speaks == "chat":
+            return self.endpoint
+        return self.endpoint.model_copy(update={"temperature": self.sampling.temperature, "top_p": 1.0})
 
     def _by_tokens(self, checkpoint: Checkpoint, databases: Mapping[str, DatabaseRow]) -> _Play:
         from trainer.checkpoints import load_checkpoint

@@ -9,7 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from schemas.errors import ConfigError
 
-__all__ = ["Endpoint"]
+__all__ = ["OPERATIONAL", "Endpoint"]
+
+OPERATIONAL = frozenset(
+    {
+        "base_url",
+        "key_env",
+        "timeout_s",
+        "connect_timeout_s",
+        "max_retries",
+        "max_wait_s",
+        "max_concurrent",
+        "tokens_per_minute",
+        "usd_per_million_input_tokens",
+        "usd_per_million_output_tokens",
+    }
+)
+"""Settings that say how a model is reached and paid, not what it is asked: no reply depends on them."""
 
 
 class Endpoint(BaseModel):

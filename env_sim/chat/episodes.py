@@ -167,6 +167,10 @@ async def play_tokens(
         except EndpointUnavailableError:
             session.episode.stop(StopReason.INFRASTRUCTURE)
             break
+        except ContextOverflowError:
+            # A server that was started with a shorter window than the profile's.
+            session.episode.stop(StopReason.CONTEXT_FULL)
+            break
         sampled = list(reply.token_ids)
         trace.add_sampled(sampled, reply.logprobs)
         trace.n_output_tokens += len(sampled)

@@ -35,3 +35,8 @@ class Usage:
         self.input_tokens += call.input_tokens
         self.output_tokens += call.output_tokens
         self.cost_usd += call.cost_usd
+
+    def shown(self, elapsed_s: float) -> dict[str, str]:
+        """For a progress bar: calls, their rate and cost."""
+        rate = self.n_calls / elapsed_s if elapsed_s > 0 else 0.0
+        return {"calls": str(self.n_calls), "calls/s": f"{rate:.1f}", "usd": f"{self.cost_usd:.2f}"}

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from assets.model_calls import ModelCalls
 from assets.profile import Profile, load_profile
 from assets.roles import explained
+from env_sim.chat.usage import Usage
 from env_sim.planted import PlantedFailure
 from quality.judge import Failure
 from quality.judge_measure import planted_set
-from schemas import Blame, ConfigError
+from schemas import Blame, ConfigError, Explanation
+from schemas.store import Warehouse
 from tests.fixtures.chat_server import completion, serving
 
 SAID = {
@@ -33,12 +36,17 @@ def failures() -> list[Failure]:
     return [Failure(each.task, each.trajectory) for each in planted()]
 
 
+def judged(root: Path, settings: Profile) -> tuple[list[Explanation], Usage]:
+    with ModelCalls(str(root), "round-001", "judge_explanations", len(failures())) as calls:
+        return explained(settings, failures(), calls), calls.usage
+
+
 def profile(**judge: Any) -> Profile:
     return load_profile("smoke", {f"judge.{key}": value for key, value in judge.items()})
 
 
 def test_without_an_endpoint_the_program_judges_and_nothing_is_called(tmp_path: Path) -> None:
-    rows, usage = explained(profile(), str(tmp_path), failures())
+    rows, usage = judged(tmp_path, profile())
     assert {row.made_by for row in rows} == {"diff-judge/1"} and usage.n_calls == 0
     assert not list(tmp_path.iterdir())
 
@@ -47,13 +55,20 @@ def test_a_model_judges_with_the_rulebook_and_the_patterns_before_it_and_a_rerun
     with serving(lambda body, number: completion(json.dumps(SAID))) as server:
         place = {"base_url": server.base_url, "model": "strong", "usd_per_million_input_tokens": 1.0}
         asking = {"n_votes": 2}
-        rows, usage = explained(profile(endpoint=place, asking=asking), str(tmp_path), failures())
-        again, nothing = explained(profile(endpoint=place, asking=asking), str(tmp_path), failures())
+        rows, usage = judged(tmp_path, profile(endpoint=place, asking=asking))
+        again, nothing = judged(tmp_path, profile(endpoint=place, asking=asking))
         text = server.requests[0]["messages"][0]["content"]
     assert [row.trajectory_id for row in rows] == [each.trajectory.trajectory_id for each in failures()]
     assert all(row.blame is Blame.AGENT and row.made_by.startswith("strong/judge@") for row in rows)
     assert usage.n_calls == 2 * len(rows) and usage.cost_usd == pytest.approx(usage.input_tokens / 1e6)
     assert again == rows and nothing.n_cached == nothing.n_calls and nothing.cost_usd == 0
+    ledger = Warehouse.open(tmp_path).sql(
+        "select role, made_for, round, cached, count(*) as n, sum(cost_usd) as usd from llm_calls "
+        "group by all order by cached"
+    )
+    told = {"role": "judge", "made_for": "judge_explanations", "round": "round-001", "n": usage.n_calls}
+    paid = {**told, "cached": False, "usd": pytest.approx(usage.cost_usd)}
+    assert ledger.to_pylist() == [paid, {**told, "cached": True, "usd": 0.0}]
     assert "pending order" in text.lower() and "- wrong_order:" in text
 
 

@@ -163,7 +163,7 @@ def test_the_policy_under_test_is_one_that_training_stored() -> None:
     context = context_of({("sft_checkpoint", BOOT): [row]})
     assert result_of("policy_stored", "round_policy", [row], context).passed
     other = row.model_copy(update={"path": "elsewhere"})
-    assert "not as training stored it" in refused("policy_stored", "round_policy", [other], context)
+    assert "not as it was stored" in refused("policy_stored", "round_policy", [other], context)
     assert "expected one policy" in refused("policy_stored", "round_policy", [row, row], context)
 
 

@@ -15,7 +15,11 @@ from schemas.codec import fingerprint, from_arrow, to_arrow
 from schemas.columns import TABLES
 
 _CHECKED = {"checked_version": 1, "checked_fingerprint": "f"}
-EXTRA: Mapping[str, Mapping[str, object]] = {"gate_results": _CHECKED, "gate_waivers": _CHECKED}
+EXTRA: Mapping[str, Mapping[str, object]] = {
+    "gate_results": _CHECKED,
+    "gate_waivers": _CHECKED,
+    "llm_calls": {"made_for": "judge_explanations", "n_calls_before": 0},
+}
 FLOAT32 = {"logprobs", "advantage"}
 INT32 = {"token_ids", "train_step"}
 JSON = st.recursive(

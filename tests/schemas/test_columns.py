@@ -74,7 +74,7 @@ def test_a_table_carries_the_fingerprint_that_verdicts_bind_to_and_readers_check
 
 
 def test_the_tables_are_these_and_all_but_the_verdicts_are_gated() -> None:
-    assert {name for name, spec in TABLES.items() if not spec.gated} == {"gate_results", "gate_waivers"}
+    assert {name for name, spec in TABLES.items() if not spec.gated} == {"gate_results", "gate_waivers", "llm_calls"}
     assert {name for name, spec in TABLES.items() if spec.gated} == {
         "base_checkpoint",
         "baseline_test_outcomes",

@@ -58,5 +58,5 @@ def test_a_later_decision_on_the_same_rows_replaces_the_earlier_one(refused: War
 def test_what_was_never_written_or_comes_as_a_whole_round_is_refused(warehouse: Warehouse) -> None:
     with pytest.raises(UnknownRoundError):
         warehouse.waive(WAIVER)
-    with pytest.raises(ConfigError, match="use record_gate or waive"):
+    with pytest.raises(ConfigError, match="use record_gate, waive"):
         warehouse.replace_round("gate_waivers", ROUND, [WAIVER])
