@@ -44,7 +44,8 @@ from schemas import Action, Confirmation, Goal, Message, Remark, Scenario, StopR
 __all__ = ["user_faults"]
 
 _EVIDENCE_CHARS = 160
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(r"[\w.+-]{1,80}@[\w-]+(?:\.[\w-]+)+")
+"""Bounded at its start: a megabyte without an @ would be searched from each of its characters."""
 _NO = re.compile(r"\W*(?:no|nope)\b", re.I)
 _ASSISTANT = re.compile(
     r"anything else i can (?:help|do)|how (?:can|may) i (?:help|assist)|is there anything else\?|< ?tool_call>|"

@@ -58,7 +58,7 @@ _MIN_SQUEEZED_CHARS = 7
 """Shorter ones would be found across the words of a harmless sentence."""
 _FOR_YES = re.compile(
     r"\bconfirm(?!\w| your (?:identity|email|e-mail|name|zip|user))|\byes\b|\bproceed|\bgo ahead|\bapprove|\bagree|"
-    r"\b(?:shall|should) i\b|\b(?:would you like|do you want) me\b|\b(?:right|correct|okay|ok|fine)\b[^.!?]*\?",
+    r"\b(?:shall|should) i\b|\b(?:would you like|do you want) me\b|\b(?:right|correct|okay|ok|fine)\b[^.!?]{0,80}\?",
     re.I,
 )
 

@@ -120,8 +120,8 @@ def outcomes(rows: Iterable[EpisodeOutcome], tasks: Sequence[Task], seed: int = 
         One row per policy and task, policies in report order, tasks in the given order.
 
     Raises:
-        MetricError: On an unknown task, a trial played twice, a task never played or one of which no trial
-            counts.
+        MetricError: On an unknown task, a trial played twice, a task never played or lost to the infrastructure
+            in every trial.
     """
     patterns = {task.task_id: task.pattern for task in tasks}
     played: dict[tuple[str, str], dict[str, dict[int, EpisodeOutcome]]] = defaultdict(lambda: defaultdict(dict))
@@ -149,10 +149,10 @@ def _task_outcome(
 ) -> TaskOutcome:
     played = [row for row in trials.values() if row.stop_reason is not StopReason.INFRASTRUCTURE]
     counted = [row for row in played if row.user_fault is None]
-    if not counted:
-        lost = f"{len(trials) - len(played)} infrastructure failures and {len(played)} user faults"
-        cause = lost if trials else "no episode"
-        raise MetricError(f"outcomes[{policy}]: expected a counted trial of {task_id}, got {cause}; replay that task")
+    # A task whose every trial the user spoilt would be spoilt again: it stays, with no trial, and leaves the estimates.
+    if not played:
+        cause = f"{len(trials)} infrastructure failures" if trials else "no episode"
+        raise MetricError(f"outcomes[{policy}]: expected a played trial of {task_id}, got {cause}; replay that task")
     return TaskOutcome(
         policy=policy,
         policy_version=version,

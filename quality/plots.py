@@ -197,7 +197,7 @@ def success_by_pattern(outcomes: Sequence[TaskOutcome]) -> dict[str, dict[str, f
     """Share of successful trials: pattern -> policy -> rate, policies in report order."""
     trials: Counter[tuple[str, str]] = Counter()
     successes: Counter[tuple[str, str]] = Counter()
-    for row in outcomes:
+    for row in (row for row in outcomes if row.n_trials):
         trials[row.pattern, row.policy] += row.n_trials
         successes[row.pattern, row.policy] += row.n_successes
     rates: dict[str, dict[str, float]] = defaultdict(dict)

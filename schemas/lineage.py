@@ -288,6 +288,6 @@ def _pattern_success(walk: _Walk) -> tuple[TraceRow, ...]:
         lambda row: (row["pattern"], row["round"], row["policy"]),
     ):
         lines = list(tasks)
-        rate = sum(line["n_successes"] for line in lines) / sum(line["n_trials"] for line in lines)
+        rate = sum(line["n_successes"] for line in lines) / max(1, sum(line["n_trials"] for line in lines))
         told.append(TraceRow(round, pattern, f"{policy}: {rate:.0%} of the trials of {len(lines)} test tasks"))
     return tuple(told)

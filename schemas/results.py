@@ -200,8 +200,8 @@ class TaskOutcome(Record):
     """The task that was played."""
     pattern: Name
     """The task's failure pattern."""
-    n_trials: int = Field(ge=1)
-    """Trials that count, infrastructure failures and user faults left out."""
+    n_trials: int = Field(ge=0)
+    """Trials that count, infrastructure failures and user faults left out; 0 when the user spoilt all."""
     n_successes: int = Field(ge=0)
     """Trials that succeeded."""
     n_excluded: int = Field(ge=0)

@@ -1,5 +1,6 @@
 """The user's own mistakes: planted ones are found, whoever made them; a dialogue without any is left alone."""
 
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -153,6 +154,64 @@ def test_speaking_as_the_assistant_is_found(said: str):
 
 def test_an_empty_message_is_found():
     assert kinds(scenario(), "cancel it", "hm", " \n") == ["empty"]
+
+
+@pytest.mark.parametrize("said", ["the one with the vase", "#W1000001", "ann_lee_1234", "my name is Ann Lee"])
+def test_what_the_assistant_said_first_or_the_scenario_holds_is_no_secret(said: str):
+    free = "Your #W1000001 has a vase, ann_lee_1234. Let me see."
+    assert kinds(scenario(details=(VASE,)), "cancel it", free, said) == []
+
+
+def test_a_fact_that_is_told_bit_by_bit_is_found():
+    gift = Detail(topic="order", text="with the vase for grandma.")
+    facts = scenario(details=(gift,))
+    assert kinds(facts, "cancel it", "hm", "it has a vase", "hm", "it is for my grandma") == ["revealed"]
+    assert kinds(facts, "cancel it", "hm", "it has a vase", act_text(Ask("order")), "for my grandma") == []
+
+
+@pytest.mark.parametrize("said", ["# W 1000001", "w1000001", "#W-1000001", "it is credit_card_7654321", "zip 99999"])
+def test_an_id_is_known_by_its_form_however_it_is_spelled_and_also_when_it_is_made_up(said: str):
+    assert kinds(scenario(), "cancel it", "Which order do you mean?", said) == ["revealed"]
+
+
+@pytest.mark.parametrize("said", ["for $129.99", "on 2024-05-15", "the 64GB one, 1080p", "call 555-123-4567", "12345"])
+def test_other_numbers_are_no_ids(said: str):
+    assert kinds(scenario(), "cancel it", "Which order do you mean?", said) == []
+
+
+def test_the_name_of_somebody_else_is_found():
+    assert kinds(scenario(), "cancel it", "Who are you?", "my name is Bob Fox") == ["contradicted"]
+
+
+FREE_OTHER = "I'd cancel order #W1000002, reason no longer needed. Do you confirm?"
+FREE_RIGHT = FREE_OTHER.replace("1000002", "1000001")
+
+
+def test_by_detail_a_yes_to_a_free_listing_of_other_ids_is_found_and_to_the_right_ones_it_is_none():
+    assert kinds(scenario(by_detail=True), "cancel it", FREE_OTHER, "yes") == ["confirmed_wrong"]
+    assert kinds(scenario(by_detail=True), "cancel it", FREE_RIGHT, "yes") == []
+    assert kinds(scenario(by_detail=True), "cancel it", FREE_OTHER, "no") == []
+    assert kinds(scenario(), "cancel it", FREE_OTHER, "yes") == []
+
+
+def test_a_remark_may_come_once_free_words_may_have_listed_and_not_before():
+    change = Change(text="no, rather the green", action=OTHER_CANCEL)
+    fickle = scenario(by_detail=True, change=change)
+    assert kinds(fickle, "cancel it", "What is your name?", change.text) == ["revealed"]
+    assert kinds(fickle, "cancel it", FREE_RIGHT, change.text, FREE_OTHER, "yes") == []
+
+
+def test_leaving_satisfied_without_a_refusal_of_what_it_can_not_have_is_found():
+    nothing = make_scenario(Goal(request="undo it"))
+    assert kinds(nothing, "undo it", act_text(Done()), "bye", stop=DONE) == ["left_early"]
+    assert kinds(nothing, "undo it", "Our rules forbid that.", "bye", stop=DONE) == []
+
+
+def test_a_megabyte_is_read_in_the_time_that_its_length_takes():
+    long = "x" * 500_000 + " right " * 70_000
+    started = time.process_time()
+    kinds(scenario(details=(VASE,)), long, long, "@" + long, long + "?", "yes " + long)
+    assert time.process_time() - started < 10
 
 
 def cut_off(messages: Sequence[Message]) -> list[Message]:

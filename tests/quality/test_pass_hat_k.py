@@ -16,6 +16,7 @@ from quality.pass_hat_k import (
     report,
     table_text,
 )
+from quality.plots import success_by_pattern
 from schemas.errors import MetricError
 from schemas.records import StopReason, UserFault, UserFaultKind
 from tests.quality.builders import make_outcome, make_task, make_trajectory
@@ -70,8 +71,20 @@ def test_user_faults_leave_the_trials_and_are_counted_apart() -> None:
     (line,) = report([outcome], ks=(1,))
     assert (line.pass_hat_k, line.n_excluded, line.n_user_faults) == (1.0, 3, 2)
     assert table_text([line]).endswith("3 (2 by the user)")
-    with pytest.raises(MetricError, match="0 infrastructure failures and 1 user faults"):
-        outcomes(rows[1:2], [task])
+
+
+def test_a_task_that_the_user_spoilt_in_every_trial_is_kept_and_leaves_the_estimates() -> None:
+    spoilt, sound = make_task(0, pattern="wrong_variant"), make_task(1, pattern="wrong_order")
+    fault = UserFault(kind=UserFaultKind.REVEALED, turn=0, evidence="unasked")
+    rows = [
+        make_trajectory(0, 0.0, task_id=spoilt.task_id, user_fault=fault),
+        make_trajectory(0, 1.0, task_id=sound.task_id),
+    ]
+    found = outcomes(rows, [spoilt, sound])
+    assert [(row.n_trials, row.n_user_faults) for row in found] == [(0, 1), (1, 0)]
+    (line,) = report(found, ks=(1,))
+    assert (line.pass_hat_k, line.n_tasks) == (1.0, 1)
+    assert list(success_by_pattern(found)) == ["wrong_order"]
 
 
 def test_a_task_never_played_or_lost_altogether_is_refused() -> None:

@@ -1,5 +1,8 @@
 """Promises of the batched engine and the rollout pool."""
 
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +77,34 @@ def test_the_world_s_tokens_and_the_policy_s_are_told_apart() -> None:
         world = session.opening + [token for answer in session.answers for token in answer]
         assert [t for t, ours in zip(episode.token_ids, episode.assistant_mask, strict=True) if not ours] == world
         assert not episode.truncated and max(episode.token_ids) < VOCAB_SIZE
+
+
+class LateSession(TalkSession):
+    """Answers in a thread, some sooner than others."""
+
+    thinkers = ThreadPoolExecutor(4)
+
+    def reply(self, sampled: list[int]) -> Future[list[int] | None]:  # type: ignore[override]
+        return self.thinkers.submit(self._later, list(sampled))
+
+    def _later(self, sampled: list[int]) -> list[int] | None:
+        time.sleep(0.002 * (sum(sampled) % 4))
+        return super().reply(sampled)
+
+
+def test_answers_that_come_later_make_the_same_episodes() -> None:
+    sessions = [LateSession(spec) for spec in range(11)]
+    late = play(make_weights(), POLICY, sessions, SAMPLING, END, list(range(11)))
+    assert all(same(a, b) for a, b in zip(play_talks(list(range(11))), late, strict=True))
+
+
+def test_an_error_of_a_late_answer_arrives_as_itself() -> None:
+    class Failing(LateSession):
+        def _later(self, sampled: list[int]) -> list[int] | None:
+            raise TrainerError("no answer")
+
+    with pytest.raises(TrainerError, match="no answer"):
+        play(make_weights(), POLICY, [Failing(1), TalkSession(2)], SAMPLING, END, [1, 2])
 
 
 def test_a_message_is_cut_and_an_endless_episode_is_truncated_at_the_context() -> None:
