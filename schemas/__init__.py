@@ -4,6 +4,7 @@ Cheap by promise: neither Arrow nor Lance is loaded here. The door to disk is `s
 columns are `schemas.columns.TABLES`.
 """
 
+from schemas.endings import StopReason, UserFaultKind
 from schemas.errors import (
     CheckpointError,
     ConcurrentWriteError,
@@ -52,12 +53,10 @@ from schemas.records import (
     RewardParts,
     RlRollout,
     Scenario,
-    StopReason,
     Task,
     ToolCall,
     Trajectory,
     UserFault,
-    UserFaultKind,
     When,
 )
 from schemas.results import (

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from quality.drift import MIN_ROWS, STABLE, drift
 from quality.gates import gates_for
-from schemas.records import Record, StopReason
+from schemas import StopReason
+from schemas.records import Record
 from tests.quality.builders import make_explanation, make_task, make_trajectory
 from tests.quality.stored import LAST, ROUND, context_of, result_of
 

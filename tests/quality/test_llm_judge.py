@@ -13,7 +13,7 @@ from env_sim.planted import PlantedFailure
 from quality.judge import Failure, LlmJudgeConfig
 from quality.judge_measure import measure_judge, planted_set, vote_kappa
 from quality.llm_judge import EndpointJudge, episode_text
-from schemas import Blame, Explanation, Message, ToolCall
+from schemas import Blame, Explanation, Message, ToolCall, UserFault, UserFaultKind
 from schemas.errors import EndpointUnavailableError
 from schemas.response_cache import LanceResponseCache
 from tests.fixtures.chat_server import Served, completion, serving
@@ -88,6 +88,14 @@ def test_a_reply_that_never_fits_is_a_row_and_nobodys_blame() -> None:
     (row,) = judged(lambda body, number: completion("I would rather not say."), repairs=1)
     assert row.blame is Blame.UNKNOWN and row.pattern == "other" and row.agreement == 0
     assert "JSON" in row.parse_error and all(vote.parse_error for vote in row.votes)
+
+
+def test_what_the_user_spoilt_is_blamed_on_it_and_costs_no_vote() -> None:
+    fault = UserFault(kind=UserFaultKind.LEFT_EARLY, turn=0, evidence="left satisfied, but nothing was done")
+    spoilt = failure()._replace(trajectory=failure().trajectory.model_copy(update={"user_fault": fault}))
+    requests: list[dict[str, Any]] = []
+    (row,) = judged(by_seed(said()), [spoilt], requests=requests)
+    assert row.blame is Blame.USER and row.decisive_turn == 0 and not requests
 
 
 def test_a_pattern_that_the_table_does_not_know_is_kept() -> None:

@@ -17,8 +17,8 @@ from quality.pass_hat_k import (
     table_text,
 )
 from quality.plots import success_by_pattern
+from schemas import StopReason, UserFault, UserFaultKind
 from schemas.errors import MetricError
-from schemas.records import StopReason, UserFault, UserFaultKind
 from tests.quality.builders import make_outcome, make_task, make_trajectory
 
 

@@ -11,13 +11,18 @@ import pytest
 from env_sim import load_domain
 from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.episodes import TokenTrace, call_seed, play_chat
+from env_sim.chat.user import EndpointUser
+from env_sim.chat.user_role import LlmUserConfig
 from env_sim.chat.wire import ChatReply
 from env_sim.episode import Episode
 from env_sim.reward import RewardConfig, Scorer
 from env_sim.tasks import demonstrate
-from schemas import Checkpoint, Message, StopReason, Task, Trajectory
+from quality.judge import DiffJudge
+from quality.pass_hat_k import outcomes
+from schemas import Blame, Checkpoint, Message, StopReason, Task, Trajectory
 from schemas.errors import EndpointRefusedError
 from tests.fixtures.chat_server import ChatServer, Served, completion, serving, tool_call
+from tests.fixtures.played_users import always, faithful
 from tests.fixtures.retail import databases, task_of
 from trainer.config import SamplingConfig
 from trainer.served import ServedPolicy
@@ -52,9 +57,11 @@ def as_expert(task: Task) -> Any:
     return answer
 
 
-def played(server: ChatServer, *tasks: Task, n_trials: int = 1, **changed: Any) -> list[Trajectory]:
+def played(
+    server: ChatServer, *tasks: Task, n_trials: int = 1, user: EndpointUser | None = None, **changed: Any
+) -> list[Trajectory]:
     place = Endpoint(base_url=server.base_url, model="tiny", max_retries=0, **changed)
-    policy = ServedPolicy("retail", place, "chat", Path("nowhere"), SamplingConfig(), RewardConfig())
+    policy = ServedPolicy("retail", place, "chat", Path("nowhere"), SamplingConfig(), RewardConfig(), user=user)
     return policy.rollouts(CHECKPOINT, tasks, databases(), n_trials, seed=3)
 
 
@@ -67,6 +74,31 @@ def test_a_served_expert_succeeds_as_in_process(task: Task) -> None:
     assert shown == [(m.role, m.content, m.tool_calls) for m in expert_messages(task.task_id)]
     assert server.requests[0]["messages"][0]["role"] == "system"
     assert [each["function"]["name"] for each in server.requests[0]["tools"]]
+
+
+def user_at(server: ChatServer) -> EndpointUser:
+    return EndpointUser(Endpoint(base_url=server.base_url, model="strong", max_retries=0), LlmUserConfig(repairs=1))
+
+
+def test_a_served_policy_and_a_served_user_play_as_programs_do() -> None:
+    task = plain()
+    with serving(as_expert(task)) as server, serving(faithful(task.scenario)) as users:
+        rows = played(server, task, n_trials=2, user=user_at(users))
+        seeds = {body["seed"] for body in users.requests}
+    assert [[m.content for m in row.messages] for row in rows] == [
+        [m.content for m in expert_messages(task.task_id)]
+    ] * 2
+    assert all(row.succeeded and row.user_fault is None for row in rows) and len(seeds) == len(users.requests)
+
+
+def test_what_the_served_user_spoils_counts_in_no_rate_and_is_blamed_on_it() -> None:
+    task = plain()
+    with serving(as_expert(task)) as server, serving(always("thanks, bye", "satisfied")) as users:
+        (row,) = played(server, task, user=user_at(users))
+    assert row.stop_reason is StopReason.USER_FAULT and row.user_fault is not None
+    (outcome,) = outcomes([row], [task])
+    assert (outcome.n_trials, outcome.n_user_faults) == (0, 1)
+    assert DiffJudge().explain(task, row).blame is Blame.USER
 
 
 def test_trials_have_seeds_of_their_own_and_a_rerun_has_the_same() -> None:
