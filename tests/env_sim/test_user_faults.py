@@ -263,3 +263,13 @@ def test_any_dialogue_is_read_without_an_error_and_its_faults_name_turns_that_ex
 ):
     for fault in user_faults(scenario, messages, stop):
         assert fault.turn < max(1, len(messages))
+
+
+@settings(max_examples=50, deadline=None)
+@given(scenarios(), anything)
+def test_what_is_found_while_the_user_speaks_is_what_is_found_in_the_end(scenario: Scenario, messages: list[Message]):
+    found = []
+    for turn, message in enumerate(messages):
+        if message.role == "user":
+            found += [f for f in user_faults(scenario, messages[: turn + 1], None) if f.turn == turn]
+    assert found == user_faults(scenario, messages, None)
