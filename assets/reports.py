@@ -6,6 +6,7 @@ from itertools import chain, pairwise
 import dagster as dg
 
 from assets.pages import report_path, write_gate_page, write_page
+from assets.profile import Profile
 from assets.reading import Reading
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
@@ -109,8 +110,12 @@ def _report_rows(reading: Reading) -> RoundReport:
         pool=reading.read(PoolTask, "task_pool"),
         tasks=reading.read(Task, "validation_tasks", BOOTSTRAP),
         trajectories=reading.read(Trajectory, "validation_rollouts"),
-        notes=(
-            f"Profile {profile.name}, seed {profile.seed}, targeting {profile.targeting}. Policy, user, explorer, "
-            "writer and judge are the embedded programs, not language models of a provider.",
-        ),
+        notes=(f"Profile {profile.name}, seed {profile.seed}, targeting {profile.targeting}. {_players(profile)}",),
     )
+
+
+def _players(profile: Profile) -> str:
+    models = [f"{role}: {endpoint.model}" for role, endpoint in profile.endpoints().items()]
+    if models:
+        return f"Models at endpoints play roles ({', '.join(models)}); the others are the embedded programs."
+    return "Policy, user, explorer, writer and judge are the embedded programs, not language models of a provider."

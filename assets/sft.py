@@ -52,8 +52,8 @@ def base_checkpoint(
 ) -> dg.MaterializeResult:
     """The policy before any training: its tokenizer and its initial weights."""
     stage = Stage(context, warehouse, profile)
-    trajectories = stage.read(Trajectory, "sft_trajectories")
-    base = trainer.build(stage.profile, stage.warehouse).base_checkpoint(trajectories, stage.seed("base"))
+    learner = trainer.build(stage.profile, stage.warehouse)
+    base = learner.base_checkpoint(stage.read(Trajectory, "sft_trajectories"), stage.seed("base"))
     told = {"n_parameters": base.n_parameters, "path": dg.MetadataValue.path(base.path)}
     return stage.write("base_checkpoint", [base], told, policy_version=base.checkpoint_id)
 
@@ -87,9 +87,9 @@ def sft_training(
     from quality.plots import training_plot
 
     stage = Stage(context, warehouse, profile)
+    learner = trainer.build(stage.profile, stage.warehouse)
     trajectories = stage.read(Trajectory, "sft_trajectories")
     base = stage.read(Checkpoint, "base_checkpoint")[0]
-    learner = trainer.build(stage.profile, stage.warehouse)
     sft, steps = learner.sft_checkpoint(trajectories, base, stage.seed("sft"))
     told = {"last_loss": steps[-1].loss, "curves": picture(training_plot(steps), "training curves")}
     yield stage.write("sft_metrics", steps, told, policy_version=sft.checkpoint_id)

@@ -63,8 +63,8 @@ def rl_training(
 ) -> Iterator[dg.MaterializeResult]:
     """Train on the pool and put the result up for test in the next round."""
     stage = Stage(context, warehouse, profile)
-    pool, databases, start = stage.read(PoolTask, "task_pool"), stage.databases("train"), _start(stage)
     learner, seed = trainer.build(stage.profile, stage.warehouse), stage.seed("rl")
+    pool, databases, start = stage.read(PoolTask, "task_pool"), stage.databases("train"), _start(stage)
     version, (earlier, n_earlier) = stage.versions["task_pool"], _earlier(stage)
     name = f"rl-{stage.round}"
     result = learner.rl_checkpoint(start, name, pool, databases, seed, version, earlier, n_earlier)
@@ -98,9 +98,11 @@ def reward_ablation_report(
 ) -> dg.MaterializeResult:
     """Pass^k of three policies from one pool and budget: full reward, no repeat penalty, task success only."""
     stage = Stage(context, warehouse, profile)
+    rewards = ablations(stage.profile.reward)
+    learners = {name: trainer.build(stage.profile, stage.warehouse, reward) for name, reward in rewards.items()}
     start, rows, behaviour = _start(stage), [], []
-    for name, reward in ablations(stage.profile.reward).items():
-        played = _trained_and_played(stage, trainer.build(stage.profile, stage.warehouse, reward), start, name)
+    for name, learner in learners.items():
+        played = _trained_and_played(stage, learner, start, name)
         tasks = stage.read(Task, "test_tasks", BOOTSTRAP)
         rows += report(outcomes(played, tasks, stage.profile.seed), stage.profile.ks, seed=stage.profile.seed)
         behaviour.append((name, *(sum(getattr(p.reward, key) for p in played) / len(played) for key in _BEHAVIOUR)))

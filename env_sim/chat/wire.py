@@ -39,6 +39,9 @@ _MARKER = re.compile(
 )
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _THOUGHT = re.compile(r"^\s*(?:<think>)?(.*?)</think>\s*", re.S)
+_CUT_THOUGHT = re.compile(r"^\s*<think>(.*)", re.S)
+_LEFT_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|$)", re.S)
+_NAME = re.compile(r'"name"\s*:\s*"([^"]+)"')
 
 
 class ReplyShapeError(ValueError):
@@ -99,8 +102,27 @@ def _arguments_text(call: ToolCall) -> str:
 
 
 def as_message(reply: ChatReply) -> Message:
-    """The reply as an assistant's message."""
-    return Message(role="assistant", content=reply.content, reasoning=reply.reasoning, tool_calls=reply.tool_calls)
+    """The reply as an assistant's message.
+
+    A call that the server's parser left in the text, as vLLM's hermes parser does with one that is no JSON, is a call
+    all the same: the tool answers that it can't be read, and the user never sees it.
+    """
+    content, calls = reply.content, reply.tool_calls
+    if not calls and (left := _LEFT_CALL.findall(content)):
+        content = content[: content.index("<tool_call>")]
+        calls = tuple(_left_call(index, text.strip()) for index, text in enumerate(left))
+    return Message(role="assistant", content=content, reasoning=reply.reasoning, tool_calls=calls)
+
+
+def _left_call(index: int, text: str) -> ToolCall:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not (isinstance(value, dict) and isinstance(value.get("name"), str)):
+        named = _NAME.search(text)
+        value = {"name": named[1] if named else "", "arguments": text}
+    return _tool_call(index, {"function": value})
 
 
 def read_reply(body: object) -> ChatReply:
@@ -169,7 +191,7 @@ def _text(said: Mapping[str, Any], *names: str) -> str:
 
 def _split_thought(content: str, reasoning: str) -> tuple[str, str]:
     """Thoughts that a server without a reasoning parser leaves in the text."""
-    match = None if reasoning else _THOUGHT.match(content)
+    match = None if reasoning else _THOUGHT.match(content) or _CUT_THOUGHT.match(content)
     return (content[match.end() :], match[1].strip()) if match else (content, reasoning)
 
 

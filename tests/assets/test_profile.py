@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.profile import load_profile, pin_profile, profile_names, stored_profile
+from assets.profile import changed_profile, load_profile, pin_profile, profile_names, stored_profile
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import make_tasks, standard_mix
 from schemas import ConfigError
@@ -118,3 +118,37 @@ def test_a_profile_without_patterns_draws_from_the_whole_table(tmp_path: Path):
 def test_a_pattern_that_cannot_be_written_is_named_when_the_profile_is_read(patterns: list[str], said: str):
     with pytest.raises(ConfigError, match=said):
         load_profile("smoke", {"patterns": patterns})
+
+
+SERVED = {"served_policy.endpoint": {"base_url": "http://host/v1", "model": "strong"}}
+
+
+def test_a_profile_names_every_role_that_a_model_may_play():
+    profile = load_profile("smoke", {**SERVED, "rounds": 1})
+    assert set(profile.roles()) >= {"served_policy", "judge"}
+    assert set(profile.endpoints()) == {"served_policy"} and not profile.trains
+    assert load_profile("smoke", {**SERVED, "served_policy.speaks": "tokens"}).trains
+
+
+def test_rounds_without_training_between_them_are_refused():
+    with pytest.raises(ConfigError, match=r"rounds\]: expected 1, because nothing is trained between rounds"):
+        load_profile("smoke", SERVED)
+
+
+def test_how_a_model_is_reached_may_change_in_a_warehouse_but_not_what_it_is_asked(tmp_path: Path):
+    place = {"judge.endpoint": {"base_url": "http://host/v1", "model": "strong"}}
+    stored = pin_profile(tmp_path, load_profile("smoke", place))
+    moved = changed_profile(stored, {"judge.endpoint.base_url": "http://other/v1"}, "w")
+    assert pin_profile(tmp_path, changed_profile(moved, {"judge.endpoint.timeout_s": 9}, "w")) == stored_profile(
+        tmp_path
+    )
+    with pytest.raises(ConfigError, match=r"judge\.endpoint\.model: strong there, weak asked"):
+        pin_profile(tmp_path, changed_profile(stored, {"judge.endpoint.model": "weak"}, "w"))
+
+
+def test_where_a_checkpoint_of_ours_is_played_may_change_in_a_warehouse_but_not_who_plays(tmp_path: Path):
+    stored = pin_profile(tmp_path, load_profile("smoke", {"rounds": 1}))
+    ours = changed_profile(stored, {**SERVED, "served_policy.speaks": "tokens"}, "w")
+    assert pin_profile(tmp_path, ours).endpoints()
+    with pytest.raises(ConfigError, match=r"served_policy\.speaks: tokens there, chat asked"):
+        pin_profile(tmp_path, changed_profile(ours, {"served_policy.speaks": "chat"}, "w"))

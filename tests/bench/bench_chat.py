@@ -1,5 +1,8 @@
 """Calls to a chat endpoint: rate against the ideal, own CPU per call, memory. `python -m tests.bench.bench_chat`.
 
+`--memory 100000` is a run of its own, not part of `make bench`: so many calls with the ledger and the cache of replies
+in a warehouse, resident memory after each tenth.
+
 256 dialogues at once ask a server of its own process that answers after a fixed latency. The ideal rate is dialogues
 over latency. The package's own typed call stands beside ours in the same run; both share two cores with the server.
 """
@@ -21,6 +24,10 @@ from env_sim import load_domain
 from env_sim.chat.client import ChatClient, ChatRequest
 from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.flow import each_done
+from env_sim.chat.usage import Usage
+from schemas.call_log import CallLog
+from schemas.llm_calls import LlmCall
+from schemas.response_cache import LanceResponseCache
 
 N_DIALOGUES = 256
 TOOLS = load_domain("retail").tool_schemas()
@@ -79,11 +86,57 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def resident_mb() -> float:
+    """Resident memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+async def remember(url: str, folder: str, n_calls: int) -> None:
+    """Print memory, rate and CPU of each tenth of many calls that are stored as rows, with their replies."""
+    usage = Usage()
+    place = Endpoint(base_url=url, model="tiny", max_concurrent=N_DIALOGUES)
+    print("| calls | resident, MB | calls/s | CPU a call |\n|---:|---:|---:|---:|")
+    with LanceResponseCache(folder) as cache, CallLog(folder, "round-001", "validation_rollouts") as log:
+
+        def record(call: LlmCall) -> None:
+            usage.add(call)
+            log.add(call)
+
+        async with ChatClient("policy", place, cache=cache, record=record) as client:
+
+            def ask(index: int) -> Awaitable[object]:
+                return client.complete(ChatRequest([*MESSAGES, {"role": "user", "content": str(index)}], TOOLS))
+
+            tenth = n_calls // 10
+            for start in range(0, n_calls, tenth):
+                wall, cpu = time.perf_counter(), time.process_time()
+                async for _ in each_done(range(start, start + tenth), ask, N_DIALOGUES):
+                    pass
+                rate, cpu_ms = tenth / (time.perf_counter() - wall), (time.process_time() - cpu) / tenth * 1e3
+                print(f"| {usage.n_calls:,} | {resident_mb():.0f} | {rate:,.0f} | {cpu_ms:.2f} ms |", flush=True)
+
+
+def watch_memory(n_calls: int) -> None:
+    """The run of `--memory`."""
+    with tempfile.TemporaryDirectory() as folder:
+        process, url = serve(0.05, folder)
+        try:
+            asyncio.run(remember(url, f"{folder}/warehouse", n_calls))
+        finally:
+            process.kill()
+            process.wait()
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=4_000, help="calls of the long run whose memory is watched")
-    n_long = parser.parse_args(arguments).calls
+    parser.add_argument("--memory", type=int, metavar="CALLS", help="only this: so many calls, stored as rows")
+    options = parser.parse_args(arguments)
+    if options.memory:
+        watch_memory(options.memory)
+        return
+    n_long = options.calls
     n_bytes = len(json.dumps({"messages": MESSAGES, "tools": TOOLS}))
     print(f"\n{N_DIALOGUES} dialogues at once, requests of {n_bytes:,} bytes\n")
     print("| client | latency | ideal, calls/s | calls/s | of the ideal | CPU a call |")

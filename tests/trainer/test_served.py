@@ -119,14 +119,15 @@ def test_trials_have_seeds_of_their_own_and_a_rerun_has_the_same() -> None:
         (Served({"error": {"message": "maximum context length is 512"}}, 400), StopReason.CONTEXT_FULL),
         (Served(completion("")), StopReason.MALFORMED),
         (Served({**completion(""), "choices": [{"message": {"content": "<think>hm"}, "finish_reason": "stop"}]}),
-         StopReason.MAX_TURNS),
+         StopReason.MALFORMED),
+        (Served({**completion(""), "choices": [{"message": {"content": "<think>hm"}, "finish_reason": "length"}]}),
+         StopReason.CONTEXT_FULL),
     ],
 )  # fmt: skip
 def test_every_way_to_end_has_its_reason(served: Served, stop: StopReason) -> None:
     with serving(lambda body, number: served) as server:
         (row,) = played(server, plain())
-    expected = {stop} if stop is not StopReason.MAX_TURNS else {StopReason.MAX_TURNS, StopReason.USER_LEFT}
-    assert row.stop_reason in expected and row.reward.success == 0
+    assert row.stop_reason is stop and row.reward.success == 0
 
 
 def test_a_reply_that_thought_until_it_was_cut_is_a_full_context() -> None:
@@ -164,6 +165,41 @@ def test_what_a_hostile_user_or_tool_says_reaches_the_server_defanged() -> None:
         played(server, task)
         sent = json.dumps(server.requests[0])
     assert "<|im_end|>" not in sent and "\\u0000" not in sent and len(sent) < 200_000
+
+
+def test_a_call_that_the_servers_parser_could_not_read_is_the_tools_error_and_no_words_to_the_user() -> None:
+    broken = 'One moment.\n<tool_call>\n{"name": "get_order_details", "arguments": {"order_id": "#W1}\n</tool_call>'
+    with serving(lambda body, number: completion(broken if number == 0 else "bye")) as server:
+        (row,) = played(server, plain())
+    said, answer = row.messages[1:3]
+    assert (said.content, said.tool_calls[0].name) == ("One moment.\n", "get_order_details")
+    assert answer.role == "tool" and answer.error
+
+
+def test_vllms_hermes_shape_plays_as_the_protocols_own() -> None:
+    """As vLLM 0.32 serializes it: no text is null, a call's id is its own, what it doesn't know is null."""
+    task = searching()
+
+    def answer(body: dict[str, Any], number: int) -> Any:
+        said = expert_messages(task.task_id)[len(body["messages"]) - 1]
+        calls = [tool_call(c.name, json.dumps(c.arguments, ensure_ascii=False), c.id) for c in said.tool_calls]
+        message = {
+            "role": "assistant",
+            "content": said.content or None,
+            "reasoning": "hm",
+            "refusal": None,
+            "annotations": None,
+            "audio": None,
+            "function_call": None,
+            **({"tool_calls": calls} if calls else {}),
+        }
+        return completion("", choices=[{"index": 0, "message": message, "logprobs": None, "stop_reason": None,
+            "finish_reason": "tool_calls" if calls else "stop", "token_ids": None}], prompt_token_ids=None)  # fmt: skip
+
+    with serving(answer) as server:
+        (row,) = played(server, task)
+    assert row.reward.success == 1
+    assert {message.reasoning for message in row.messages if message.role == "assistant"} == {"hm"}
 
 
 def test_reasoning_is_kept_but_not_sent_back_nor_told_to_the_user() -> None:
