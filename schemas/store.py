@@ -9,7 +9,7 @@ of one round at the same instant are found when the round is read, not refused w
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import lance
 import polars as pl
 import pyarrow as pa
 
-from schemas.codec import from_arrow, to_arrow
+from schemas.codec import from_arrow, sealed, to_arrow
 from schemas.columns import ROUND, ROUND_FINGERPRINT, TABLES, TableSpec, table_spec
 from schemas.errors import (
     ConfigError,
@@ -75,8 +75,14 @@ class Warehouse:
 
     # Writing
 
-    def replace_round(self, table: str, round: str, rows: Sequence[Record]) -> int:
+    def replace_round(self, table: str, round: str, rows: Sequence[Record] | pa.Table) -> int:
         """Make these rows the whole content of one round, atomically; returns the table's new version.
+
+        Args:
+            table: Table name.
+            round: Partition key.
+            rows: The table's records; or its columns without the round and what the store fills, for rows by the
+                hundred thousand. Columns are checked for type and null only, not as records are.
 
         Raises:
             ConcurrentWriteError: When another writer is replacing the same round.
@@ -85,9 +91,12 @@ class Warehouse:
         spec = table_spec(table)
         if table == "gate_results":
             raise ConfigError(f"{table}[{round}]: expected verdicts one by one, got a whole round; use record_gate")
-        data = to_arrow(spec, rows, _checked_round(round))
+        build = sealed if isinstance(rows, pa.Table) else to_arrow
+        data = build(spec, rows, _checked_round(round))
         with self._exclusive(table, round):
-            return self._table(spec).replace(round, equal(ROUND, round), data)
+            written = self._table(spec).replace(round, equal(ROUND, round), data)
+        self._table(spec).index()
+        return written
 
     def record_gate(self, result: GateResult, *, version: int | None = None) -> int:
         """Keep one gate's verdict, instead of the same gate's earlier one on the same round.
@@ -154,18 +163,31 @@ class Warehouse:
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """As `read`, without building records; `columns` reads only those."""
-        spec = table_spec(table)
         if round is not None and rounds is not None:
             raise ConfigError(f"{table}[{round}]: expected round or rounds, got both; give one")
-        snapshot = self._snapshot(spec, version)
+        spec = table_spec(table)
         wanted = [round] if round is not None else rounds
-        wanted = _rounds(snapshot) if wanted is None else list(wanted)
-        self._require_rounds(spec, snapshot, wanted)
-        self._require_gates(spec, snapshot, wanted, pinned=version is not None, allow_ungated=allow_ungated)
+        snapshot, wanted = self._readable(spec, wanted, version=version, allow_ungated=allow_ungated)
         schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
         if snapshot is None or not wanted:
             return schema.empty_table()
         return pa.concat_tables([snapshot.rows(schema.names, equal(ROUND, key)) for key in wanted])
+
+    def batches(
+        self,
+        table: str,
+        rounds: Sequence[str] | None = None,
+        *,
+        version: int | None = None,
+        allow_ungated: bool = False,
+        columns: Sequence[str] | None = None,
+        n_rows: int = 1024,
+    ) -> Iterator[pa.RecordBatch]:
+        """As `read_arrow`, a few rows at a time: memory stays the same however large the table is."""
+        spec = table_spec(table)
+        snapshot, wanted = self._readable(spec, rounds, version=version, allow_ungated=allow_ungated)
+        for key in wanted if snapshot else ():
+            yield from snapshot.batches(columns or spec.schema.names, equal(ROUND, key), n_rows)
 
     def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
         """Some columns of the rows in which each column of `where` holds one of its texts; gates are not asked.
@@ -213,8 +235,8 @@ class Warehouse:
         """
         up_to = as_of if isinstance(as_of, str) else None
         versions = {} if as_of is None or isinstance(as_of, str) else as_of
-        for table in versions:
-            table_spec(table)
+        for table, version in versions.items():
+            self._snapshot(table_spec(table), version)
         if up_to is not None:
             self._require_written(up_to)
 
@@ -248,6 +270,16 @@ class Warehouse:
 
     def _snapshot(self, spec: TableSpec, version: int | None = None) -> Snapshot | None:
         return self._table(spec).snapshot(version)
+
+    def _readable(
+        self, spec: TableSpec, rounds: Sequence[str] | None, *, version: int | None, allow_ungated: bool
+    ) -> tuple[Snapshot | None, list[str]]:
+        """A snapshot and its rounds, all of them when none are named, after every refusal."""
+        snapshot = self._snapshot(spec, version)
+        wanted = _rounds(snapshot) if rounds is None else list(rounds)
+        self._require_rounds(spec, snapshot, wanted)
+        self._require_gates(spec, snapshot, wanted, pinned=version is not None, allow_ungated=allow_ungated)
+        return snapshot, wanted
 
     def _require_rounds(self, spec: TableSpec, snapshot: Snapshot | None, wanted: Sequence[str]) -> None:
         known = _rounds(snapshot)

@@ -1,0 +1,53 @@
+"""Which columns of large tables are looked up by id, and the indices that make it quick.
+
+Declared here, made and kept up to date by the store after a write. A small table has none: reading it whole is as
+quick. Only ids are indexed: an index on `round` or `pattern` did not make a count over a million rows any quicker.
+"""
+
+import logging
+
+import lance
+from lance.commit import CommitConflictError
+
+from schemas.columns import TableSpec
+
+__all__ = ["INDEXED_COLUMNS", "MIN_ROWS", "refresh"]
+
+logger = logging.getLogger(__name__)
+
+MIN_ROWS = 50_000
+"""Rows from which a table is indexed. Below, a look-up reads the column in about 2 ms, with an index in about 1."""
+
+INDEXED_COLUMNS: dict[str, tuple[str, ...]] = {
+    "injected_tasks": ("task_id", "source_trajectory_id", "cluster_id"),
+    "executable_tasks": ("task_id",),
+    "task_pool": ("task_id",),
+    "sft_trajectories": ("trajectory_id",),
+    "source_trajectories": ("trajectory_id",),
+    "validation_rollouts": ("trajectory_id", "task_id"),
+    "baseline_test_rollouts": ("trajectory_id",),
+    "test_rollouts": ("trajectory_id",),
+    "rl_rollouts": ("trajectory_id", "task_id"),
+    "judge_explanations": ("explanation_id", "trajectory_id"),
+}
+"""What `schemas.lineage` and readers of single episodes look rows up by."""
+
+
+def refresh(dataset: lance.LanceDataset, spec: TableSpec, min_rows: int = MIN_ROWS) -> None:
+    """Bring a table's indices up to its newest rows; a conflict leaves them to the next writer.
+
+    Rows that no index covers yet are found all the same, by reading them. The index of a replaced round goes with its
+    rows, so that there are never more parts than rounds, and refreshing costs as much as the new round alone.
+    """
+    columns = INDEXED_COLUMNS.get(spec.name, ())
+    if not columns or dataset.count_rows() < min_rows:
+        return
+    indexed = {field for index in dataset.describe_indices() for field in index.field_names}
+    try:
+        for column in columns:
+            if column not in indexed:
+                dataset.create_scalar_index(column, "BTREE")
+        if indexed:
+            dataset.optimize.optimize_indices(num_indices_to_merge=0)
+    except CommitConflictError:
+        logger.debug("%s: indices left to the next writer", spec.name)
