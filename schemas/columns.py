@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import Field
 
+from schemas.derived import VECTOR_WIDTH, Embedding, NearDuplicate
 from schemas.errors import ConfigError, UnknownTableError
 from schemas.records import (
     Checkpoint,
@@ -70,6 +71,7 @@ class RlRollout(Trajectory):
 NARROW: dict[tuple[str, str], pa.DataType] = {
     ("Trajectory", "token_ids"): pa.list_(pa.field("item", pa.int32(), nullable=False)),
     ("Trajectory", "logprobs"): pa.list_(pa.field("item", pa.float32(), nullable=False)),
+    ("Embedding", "vector"): pa.list_(pa.field("item", pa.float32(), nullable=False), VECTOR_WIDTH),
     ("RlRollout", "train_step"): pa.int32(),
     ("RlRollout", "advantage"): pa.float32(),
 }
@@ -194,6 +196,8 @@ TABLE_MEANINGS: dict[str, str] = {
     "validation_outcomes": "Successes per validation task of the policy under test.",
     "pass_hat_k_report": "Pass^k with intervals of every policy so far.",
     "reward_ablation_report": "Pass^k of policies trained from one pool with other rewards.",
+    "embeddings": "Words and vectors of explanations and new pool tasks, for search by meaning.",
+    "near_duplicates": "Pairs of accepted tasks that ask for the same in nearly the same words.",
     "gate_results": "The newest verdict of every gate on every round of every table.",
 }
 """What a table is for, in one line."""
@@ -355,6 +359,8 @@ def _tables() -> dict[str, TableSpec]:
             for split in ("baseline_test", "test", "validation")
         ),
         *(TableSpec(f"{kind}_report", PassHatK, gated=False) for kind in ("pass_hat_k", "reward_ablation")),
+        TableSpec("embeddings", Embedding, gated=False),
+        TableSpec("near_duplicates", NearDuplicate, gated=False),
         TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
     ]
     return {spec.name: spec for spec in specs}

@@ -181,7 +181,7 @@ class Warehouse:
         version: int | None = None,
         allow_ungated: bool = False,
         columns: Sequence[str] | None = None,
-        n_rows: int = 1024,
+        n_rows: int = 128,
     ) -> Iterator[pa.RecordBatch]:
         """As `read_arrow`, a few rows at a time: memory stays the same however large the table is."""
         spec = table_spec(table)
