@@ -20,6 +20,7 @@ from env_sim.pool import (
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import explore, replay
 from quality.plots import pool_plot
+from quality.task_words import without_duplicates
 from schemas import FailureCluster, Task, Trajectory, Verdict
 
 GROUP = "injection"
@@ -31,6 +32,12 @@ def _plan(stage: Stage) -> PatternPlan:
     kit, profile = load_task_kit(stage.profile.domain), stage.profile
     clusters = stage.read(FailureCluster, "failure_clusters")
     return plan_patterns(profile.targeting, clusters, kit.pattern_names(), kit.patterns[0].name, profile.injection)
+
+
+def accepted_tasks(stage: Stage) -> dict[str, list[Task]]:
+    """Tasks that replayed, by round, of the rounds so far."""
+    verdicts = stage.read_rounds(Verdict, "executable_tasks")
+    return {key: [row.task for row in rows if row.executable] for key, rows in verdicts.items()}
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["failure_clusters", "train_databases"])
@@ -93,9 +100,8 @@ def executable_tasks(context: Context, warehouse: WarehouseResource, profile: Pr
 def task_pool(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """All accepted tasks of the rounds so far, each once, weighted by the mixing policy."""
     stage = Stage(context, warehouse, profile)
-    verdicts = stage.read_rounds(Verdict, "executable_tasks")
-    accepted = {key: [row.task for row in rows if row.executable] for key, rows in verdicts.items()}
-    rows = build_pool(accepted, stage.profile.mix, _plan(stage))
+    accepted, config = accepted_tasks(stage), stage.profile.duplicates
+    rows = build_pool(without_duplicates(accepted, config), stage.profile.mix, _plan(stage))
     told = {
         "duplicate_share": 1 - len(rows) / max(1, sum(map(len, accepted.values()))),
         "patterns": table_of(("pattern", "tasks", "share"), pattern_table([row.task for row in rows])),

@@ -18,6 +18,7 @@ from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from quality.clusters import ClusterConfig
 from quality.gate import GateLimits
+from quality.task_words import DuplicateConfig
 from schemas import ConfigError
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
 
@@ -111,6 +112,7 @@ class Profile(Settings):
     sampling: SamplingConfig = _defaults(SamplingConfig, temperature=0.8)
     reward: RewardConfig = _defaults(RewardConfig)
     clusters: ClusterConfig = _defaults(ClusterConfig)
+    duplicates: DuplicateConfig = _defaults(DuplicateConfig)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)
     """Processes of rollouts and training, one thread each; as many as there are cores."""

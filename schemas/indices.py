@@ -1,7 +1,8 @@
-"""Which columns of large tables are looked up by id, and the indices that make it quick.
+"""Which columns are looked up, and the indices that make it quick in large tables.
 
 Declared here, made and kept up to date by the store after a write. A small table has none: reading it whole is as
-quick. Only ids are indexed: an index on `round` or `pattern` did not make a count over a million rows any quicker.
+quick. Words that people search have a full-text index; vectors are indexed by `schemas.search`, when asked. Otherwise
+only ids: an index on `round` or `pattern` did not make a count over a million rows any quicker.
 """
 
 import logging
@@ -11,7 +12,7 @@ from lance.commit import CommitConflictError
 
 from schemas.columns import TableSpec
 
-__all__ = ["INDEXED_COLUMNS", "MIN_ROWS", "refresh"]
+__all__ = ["INDEXED_COLUMNS", "MIN_ROWS", "TEXT_COLUMNS", "refresh"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ INDEXED_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What `schemas.lineage` and readers of single episodes look rows up by."""
 
+TEXT_COLUMNS: dict[str, str] = {"embeddings": "text"}
+"""Columns with a full-text index, whatever the table's size: without one LanceDB searches no words."""
+
 
 def refresh(dataset: lance.LanceDataset, spec: TableSpec, min_rows: int = MIN_ROWS) -> None:
     """Bring a table's indices up to its newest rows; a conflict leaves them to the next writer.
@@ -39,14 +43,17 @@ def refresh(dataset: lance.LanceDataset, spec: TableSpec, min_rows: int = MIN_RO
     Rows that no index covers yet are found all the same, by reading them. The index of a replaced round goes with its
     rows, so that there are never more parts than rounds, and refreshing costs as much as the new round alone.
     """
-    columns = INDEXED_COLUMNS.get(spec.name, ())
-    if not columns or dataset.count_rows() < min_rows:
+    n_rows = dataset.count_rows()
+    wanted = {column: "BTREE" for column in INDEXED_COLUMNS.get(spec.name, ()) if n_rows >= min_rows}
+    if n_rows and spec.name in TEXT_COLUMNS:
+        wanted[TEXT_COLUMNS[spec.name]] = "INVERTED"
+    if not wanted:
         return
     indexed = {field for index in dataset.describe_indices() for field in index.field_names}
     try:
-        for column in columns:
+        for column, kind in wanted.items():
             if column not in indexed:
-                dataset.create_scalar_index(column, "BTREE")
+                dataset.create_scalar_index(column, kind)
         if indexed:
             dataset.optimize.optimize_indices(num_indices_to_merge=0)
     except CommitConflictError:
