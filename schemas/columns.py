@@ -71,7 +71,8 @@ class RlRollout(Trajectory):
 NARROW: dict[tuple[str, str], pa.DataType] = {
     ("Trajectory", "token_ids"): pa.list_(pa.field("item", pa.int32(), nullable=False)),
     ("Trajectory", "logprobs"): pa.list_(pa.field("item", pa.float32(), nullable=False)),
-    ("Embedding", "vector"): pa.list_(pa.field("item", pa.float32(), nullable=False), VECTOR_WIDTH),
+    # Lance keeps no "not null" on the numbers of a vector.
+    ("Embedding", "vector"): pa.list_(pa.float32(), VECTOR_WIDTH),
     ("RlRollout", "train_step"): pa.int32(),
     ("RlRollout", "advantage"): pa.float32(),
 }

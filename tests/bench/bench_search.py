@@ -63,13 +63,12 @@ def search_costs(root: Path, n: int) -> str:
 
 
 def _rows(ids: pa.ChunkedArray, texts: list[str], vectors: np.ndarray, model: str) -> pa.Table:
-    kind = pa.list_(pa.field("item", pa.float32(), nullable=False), VECTOR_WIDTH)
     columns = {
         "row_id": ids,
         "table": pa.repeat("task_pool", len(texts)),
         "model": pa.repeat(model, len(texts)),
         "text": pa.array(texts),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=kind),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), VECTOR_WIDTH),
     }
     return pa.table(columns)
 
