@@ -34,7 +34,9 @@ def test_the_tables_are_these() -> None:
     assert ungated == {
         "base_checkpoint",
         "baseline_test_outcomes",
+        "embeddings",
         "gate_results",
+        "near_duplicates",
         "pass_hat_k_report",
         "reward_ablation_report",
         "rl_checkpoint",
