@@ -108,11 +108,12 @@ class HashedEmbedder:
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """One row per text, of length 1; zeros for a text without content words."""
+        from scipy.sparse import csr_matrix
         from sklearn.feature_extraction.text import HashingVectorizer
 
         # scikit-learn reads the analyzer's type from its default, which is a word.
         hashing = HashingVectorizer(n_features=self.width, analyzer=terms_of)  # pyright: ignore[reportArgumentType]
-        return hashing.transform([normalised(text) for text in texts]).toarray().astype(np.float64)
+        return csr_matrix(hashing.transform([normalised(text) for text in texts])).toarray().astype(np.float64)
 
 
 @dataclass(frozen=True)

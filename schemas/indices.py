@@ -6,6 +6,7 @@ only ids: an index on `round` or `pattern` did not make a count over a million r
 """
 
 import logging
+from typing import Literal
 
 import lance
 from lance.commit import CommitConflictError
@@ -44,7 +45,9 @@ def refresh(dataset: lance.LanceDataset, spec: TableSpec, min_rows: int = MIN_RO
     rows, so that there are never more parts than rounds, and refreshing costs as much as the new round alone.
     """
     n_rows = dataset.count_rows()
-    wanted = {column: "BTREE" for column in INDEXED_COLUMNS.get(spec.name, ()) if n_rows >= min_rows}
+    wanted: dict[str, Literal["BTREE", "INVERTED"]] = {}
+    if n_rows >= min_rows:
+        wanted |= dict.fromkeys(INDEXED_COLUMNS.get(spec.name, ()), "BTREE")
     if n_rows and spec.name in TEXT_COLUMNS:
         wanted[TEXT_COLUMNS[spec.name]] = "INVERTED"
     if not wanted:

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import lance
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from lance.commit import CommitConflictError
 from lance.fragment import write_fragments
 
@@ -201,8 +201,7 @@ class LanceTable:
         with self.damage():
             rows = dataset.to_table(columns=[], filter=where, with_row_address=True)
         # The upper half of a row address is its fragment.
-        addresses = pc.shift_right(rows.column("_rowaddr"), pa.scalar(32, pa.uint64()))
-        return sorted(pc.unique(addresses).to_pylist())
+        return np.unique(rows.column("_rowaddr").to_numpy() >> 32).tolist()
 
     def _refused(self, attempt: str, error: OSError) -> WarehouseError:
         return WarehouseError(f"{self.spec.name}: expected to {attempt} at {self.uri}, got {error}; check the disk")
@@ -237,9 +236,11 @@ class LanceTable:
 
 
 @cache
-def _session() -> lance.Session:
+def _session() -> lance.Session:  # pyright: ignore[reportPrivateImportUsage]  it is documented, but not listed
     """The caches of this process."""
-    return lance.Session(index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES)
+    return lance.Session(  # pyright: ignore[reportPrivateImportUsage]
+        index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES
+    )
 
 
 def equal(column: str, value: str) -> str:

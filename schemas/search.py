@@ -129,9 +129,12 @@ def _check(query: Query) -> None:
 
 def _plan(warehouse: Warehouse, query: Query) -> Any:
     """The search as LanceDB runs it, built and not yet run."""
+    # Two seconds to import: only who searches waits for it.
     import lancedb
     from lancedb.rerankers import RRFReranker
 
+    # LanceDB's builders have a class per kind of search, which its types don't tell apart.
+    plan: Any
     table = lancedb.connect(warehouse.root).open_table(EMBEDDINGS)
     if query.mode == "text":
         plan = table.search(query.words, query_type="fts", fts_columns="text")

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import chain
 from pathlib import Path
 
 import lance
@@ -186,8 +187,10 @@ class Warehouse:
         """As `read_arrow`, a few rows at a time: memory stays the same however large the table is."""
         spec = table_spec(table)
         snapshot, wanted = self._readable(spec, rounds, version=version, allow_ungated=allow_ungated)
-        for key in wanted if snapshot else ():
-            yield from snapshot.batches(columns or spec.schema.names, equal(ROUND, key), n_rows)
+        if snapshot is None:
+            return iter(())
+        names = columns or spec.schema.names
+        return chain.from_iterable(snapshot.batches(names, equal(ROUND, key), n_rows) for key in wanted)
 
     def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
         """Some columns of the rows in which each column of `where` holds one of its texts; gates are not asked.
