@@ -31,6 +31,7 @@ from schemas import (
     Verdict,
     Violation,
 )
+from schemas.derived import Embedding, NearDuplicate
 from schemas.errors import GateError
 
 T = TypeVar("T")
@@ -254,6 +255,10 @@ def row_id(row: Record) -> str:
             return f"{row.policy}/{row.policy_version}/{row.task_id}"
         case PassHatK():
             return f"{row.policy}/{row.policy_version}/k={row.k}"
+        case Embedding():
+            return row.row_id
+        case NearDuplicate():
+            return row.dropped_id
         case Violation():
             return f"{row.trajectory_id}/{row.turn}/{row.rule}/{row.evidence}"
         case _:
