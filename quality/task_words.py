@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from quality.embedding import Embedder, HashedEmbedder
 from schemas import Explanation, PoolTask, Task
-from schemas.derived import Embedding, NearDuplicate
+from schemas.derived import Embedding, NearDuplicate, SearchedTable
 
 METHOD = "words-jaccard/1"
 
@@ -45,7 +45,9 @@ def embeddings_of(
 ) -> list[Embedding]:
     """Words and vectors of a round's explanations and of the tasks that it added."""
     embed = embed or HashedEmbedder()
-    rows = [("judge_explanations", row.explanation_id, row.text) for row in explanations]
+    rows: list[tuple[SearchedTable, str, str]] = [
+        ("judge_explanations", row.explanation_id, row.text) for row in explanations
+    ]
     rows += [("task_pool", row.task.task_id, words_of(row.task)) for row in tasks]
     return [
         Embedding(row_id=key, table=table, model=embed.name, text=text, vector=tuple(vector))

@@ -6,7 +6,10 @@ from pydantic import Field
 
 from schemas.records import Bits, Name, Record, Share, Unit
 
-__all__ = ["VECTOR_WIDTH", "Embedding", "NearDuplicate"]
+__all__ = ["VECTOR_WIDTH", "Embedding", "NearDuplicate", "SearchedTable"]
+
+SearchedTable = Literal["judge_explanations", "task_pool"]
+"""Tables whose rows have words to search by."""
 
 VECTOR_WIDTH = 384
 """Numbers in a stored vector, the width of the common small sentence encoders; another needs a new schema version."""
@@ -17,7 +20,7 @@ class Embedding(Record):
 
     row_id: Name
     """Id of the row in its table."""
-    table: Literal["judge_explanations", "task_pool"]
+    table: SearchedTable
     """Table of the row."""
     model: Name
     """Name and version of the embedder; only vectors of one model can be compared."""

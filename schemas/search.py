@@ -7,10 +7,10 @@ one, which is exact, until `index_vectors` has made an index. For people: gates 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from schemas.columns import ROUND, TABLES
-from schemas.derived import VECTOR_WIDTH
+from schemas.derived import VECTOR_WIDTH, SearchedTable
 from schemas.errors import ConfigError, WarehouseError
 from schemas.lance_table import LanceTable
 from schemas.snapshot import equal
@@ -23,7 +23,7 @@ MODES: tuple[Mode, ...] = ("vector", "text", "hybrid")
 
 EMBEDDINGS = "embeddings"
 
-SEARCHED = ("judge_explanations", "task_pool")
+SEARCHED: tuple[SearchedTable, ...] = get_args(SearchedTable)
 """Tables whose rows have words in `embeddings`."""
 
 N_PARTITIONS = 256
