@@ -48,7 +48,7 @@ def embeddings_of(
     rows: list[tuple[SearchedTable, str, str]] = [
         ("judge_explanations", row.explanation_id, row.text) for row in explanations
     ]
-    rows += [("task_pool", row.task.task_id, words_of(row.task)) for row in tasks]
+    rows.extend(("task_pool", row.task.task_id, words_of(row.task)) for row in tasks)
     return [
         Embedding(row_id=key, table=table, model=embed.name, text=text, vector=tuple(vector))
         for (table, key, text), vector in zip(rows, _vectors(embed, [text for _, _, text in rows]), strict=True)
