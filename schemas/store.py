@@ -20,12 +20,7 @@ import pyarrow as pa
 
 from schemas.codec import from_arrow, sealed, to_arrow
 from schemas.columns import ROUND, TABLES, TableSpec, table_spec
-from schemas.errors import (
-    ConfigError,
-    CorruptTableError,
-    UnknownRoundError,
-    WarehouseError,
-)
+from schemas.errors import ConfigError, CorruptTableError, UnknownRoundError, WarehouseError
 from schemas.folders import checkpoint_folder
 from schemas.guard import Guard, fingerprints_of
 from schemas.ids import content_id, round_number
@@ -81,11 +76,8 @@ class Warehouse:
     def replace_round(self, table: str, round: str, rows: Sequence[Record] | pa.Table) -> int:
         """Make these rows the whole content of one round, atomically; returns the table's new version.
 
-        Args:
-            table: Table name.
-            round: Partition key.
-            rows: The table's records; or its columns without the round and what the store fills, for rows by the
-                hundred thousand. Columns are checked for type and null only, not as records are.
+        Rows by the hundred thousand may come as columns, without the round and what the store fills; these are checked
+        for type and null only, not as records are.
 
         Raises:
             ConcurrentWriteError: When another writer replaced the same round since we began.
