@@ -85,7 +85,7 @@ class Warehouse:
         """
         spec = table_spec(table)
         if spec.extra:
-            raise ConfigError(f"{table}[{round}]: expected rows one by one, got a round; use record_gate, waive, CallLog")
+            raise ConfigError(f"{table}[{round}]: expected single rows, got a round; use record_gate, waive, CallLog")
         build = sealed if isinstance(rows, pa.Table) else to_arrow
         data = build(spec, rows, _checked_round(round))
         written = self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
