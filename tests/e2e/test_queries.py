@@ -15,10 +15,12 @@ MAY_BE_EMPTY = (
     "What did models cost, by role and by the table that they were asked for?",
     "Which prompts fail to get an answer?",
     "Which tasks were rejected, and why?",
+    "Which accepted tasks say the same twice, and were both trained on?",
     "Which gate failed, in which round, and on which ids?",
     "What was unlearnt: which test tasks did SFT solve more often than the newest policy?",
 )
-"""Good news has no rows: on this loop nothing is rejected, no gate fails, skill only grows, and no model is asked."""
+"""Good news has no rows: on this loop nothing is rejected, no gate fails, nothing is said twice, skill only grows, and
+no model is asked."""
 
 
 def test_the_questions_are_all_found() -> None:
