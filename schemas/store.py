@@ -85,13 +85,10 @@ class Warehouse:
         """
         spec = table_spec(table)
         if spec.extra:
-            raise ConfigError(
-                f"{table}[{round}]: expected rows one by one, got a round; use record_gate, waive, or a CallLog"
-            )
-        build = sealed if isinstance(rows, pa.Table) else to_arrow
-        data = build(spec, rows, _checked_round(round))
-        written = self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
-        self._table(spec).index()
+            raise ConfigError(f"{table}[{round}]: expected rows one by one; use record_gate, waive, or a CallLog")
+        data = (sealed if isinstance(rows, pa.Table) else to_arrow)(spec, rows, _checked_round(round))
+        written = (stored := self._table(spec)).replace(round, equal(ROUND, round), data, claim=claim_of(round))
+        stored.index()
         return written
 
     def record_gate(self, result: GateResult, *, version: int | None = None) -> int:
@@ -325,8 +322,7 @@ class Warehouse:
     def checkpoint_dir(self, checkpoint_id: str) -> Path:
         """Folder of a checkpoint's files; made by whoever writes them.
 
-        Raises:
-            ConfigError: When the id could leave the folder, or there is none (see `schemas.folders`).
+        Raises ConfigError as `schemas.folders.checkpoint_folder` does.
         """
         return checkpoint_folder(self.root, checkpoint_id)
 
