@@ -87,8 +87,8 @@ class Warehouse:
         if spec.extra:
             raise ConfigError(f"{table}[{round}]: expected rows one by one; use record_gate, waive, or a CallLog")
         data = (sealed if isinstance(rows, pa.Table) else to_arrow)(spec, rows, _checked_round(round))
-        written = (stored := self._table(spec)).replace(round, equal(ROUND, round), data, claim=claim_of(round))
-        stored.index()
+        written = self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
+        self._table(spec).index()
         return written
 
     def record_gate(self, result: GateResult, *, version: int | None = None) -> int:
@@ -320,10 +320,7 @@ class Warehouse:
         return freed
 
     def checkpoint_dir(self, checkpoint_id: str) -> Path:
-        """Folder of a checkpoint's files; made by whoever writes them.
-
-        Raises ConfigError as `schemas.folders.checkpoint_folder` does.
-        """
+        """Folder of a checkpoint's files, made by whoever writes them; raises as `schemas.folders` does."""
         return checkpoint_folder(self.root, checkpoint_id)
 
     # Inside
