@@ -85,9 +85,8 @@ class Warehouse:
         """
         spec = table_spec(table)
         if spec.extra:
-            raise ConfigError(f"{table}[{round}]: expected single rows, got a round; use record_gate, waive, CallLog")
-        build = sealed if isinstance(rows, pa.Table) else to_arrow
-        data = build(spec, rows, _checked_round(round))
+            raise ConfigError(f"{table}[{round}]: expected rows one by one; use record_gate, waive, or a CallLog")
+        data = (sealed if isinstance(rows, pa.Table) else to_arrow)(spec, rows, _checked_round(round))
         written = self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
         self._table(spec).index()
         return written
@@ -321,11 +320,7 @@ class Warehouse:
         return freed
 
     def checkpoint_dir(self, checkpoint_id: str) -> Path:
-        """Folder of a checkpoint's files; made by whoever writes them.
-
-        Raises:
-            ConfigError: When the id could leave the folder, or there is none (see `schemas.folders`).
-        """
+        """Folder of a checkpoint's files, made by whoever writes them; raises as `schemas.folders` does."""
         return checkpoint_folder(self.root, checkpoint_id)
 
     # Inside

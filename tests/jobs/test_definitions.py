@@ -40,6 +40,12 @@ ROUND_ASSETS = {
     "round_report",
 }
 
+TRAINED_ASSETS = {name for name in ROUND_ASSETS if name.startswith(("rl_", "test_"))} | {
+    "pass_hat_k_report",
+    "round_report",
+}
+"""What a round of a served model, which nothing trains, leaves out."""
+
 
 def specs() -> dict[str, dict[str, object]]:
     return {
@@ -65,7 +71,11 @@ def test_every_asset_says_what_it_is():
 def test_a_round_runs_every_round_asset_and_nothing_else():
     job = defs.resolve_job_def("one_round")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == ROUND_ASSETS
-    assert {job.name for job in JOBS} == {"bootstrap", "one_round", "evaluation", "ablation", "maintenance"}
+    assert {job.name for job in JOBS} == {
+        *("bootstrap", "one_round", "served_bootstrap", "served_round", "evaluation", "ablation", "maintenance")
+    }
+    served = defs.resolve_job_def("served_round").asset_layer.executable_asset_keys
+    assert {key.to_user_string() for key in served} == ROUND_ASSETS - TRAINED_ASSETS
 
 
 def test_the_pool_and_the_report_read_all_earlier_rounds_and_nothing_closes_the_cycle():
@@ -74,7 +84,7 @@ def test_the_pool_and_the_report_read_all_earlier_rounds_and_nothing_closes_the_
         mapping = graph.get_partition_mapping(dg.AssetKey(key), dg.AssetKey(parent))
         assert isinstance(mapping, dg.StaticPartitionMapping)
     assert not graph.get(dg.AssetKey("round_policy")).is_executable
-    assert specs()["round_policy"]["deps"] == ["sft_checkpoint"]
+    assert specs()["round_policy"]["deps"] == ["served_checkpoint", "sft_checkpoint"]
 
 
 def test_every_table_shows_its_columns_constraints_and_where_their_values_come_from():

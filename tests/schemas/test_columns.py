@@ -93,6 +93,7 @@ def test_the_tables_are_these_and_all_but_the_verdicts_are_gated() -> None:
         "rl_rollouts",
         "rl_violations",
         "round_policy",
+        "served_checkpoint",
         "sft_checkpoint",
         "sft_metrics",
         "sft_tasks",
