@@ -10,7 +10,8 @@ from assets.retries import retried
 from assets.roles import explained
 from assets.rounds import ROUNDS
 from assets.stage import Stage, picture, table_of
-from quality.clusters import cluster_explanations, map_2d
+from quality.cluster_map import map_2d
+from quality.clusters import cluster_explanations
 from quality.judge import Failure
 from quality.judge_measure import vote_kappa
 from quality.plots import cluster_plot

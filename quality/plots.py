@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quality.clusters import NOISE, FailureMap
+from quality.cluster_map import FailureMap
+from quality.grouping import NOISE
 from quality.pass_hat_k import policy_order
 from schemas import FailureCluster, PassHatK, PoolTask, TaskOutcome, TrainStep
 
