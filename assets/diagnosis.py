@@ -7,11 +7,10 @@ import dagster as dg
 
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
-from assets.roles import explained
+from assets.roles import clustered, explained
 from assets.rounds import ROUNDS
 from assets.stage import Stage, picture, table_of
-from quality.cluster_map import map_2d
-from quality.clusters import cluster_explanations
+from env_sim.chat.usage import Usage
 from quality.judge import Failure
 from quality.judge_measure import vote_kappa
 from quality.plots import cluster_plot
@@ -40,10 +39,7 @@ def judge_explanations(
         "blame": table_of(("blame", "failures"), sorted(Counter(row.blame.value for row in rows).items())),
         "unread_share": sum(bool(row.parse_error) for row in rows) / max(1, len(rows)),
         "vote_agreement": sum(row.agreement for row in rows) / max(1, len(rows)),
-        "model_calls": table_of(
-            ("calls", "cached", "failed", "retries", "input tokens", "output tokens", "usd"),
-            [tuple(vars(usage).values())],
-        ),
+        "model_calls": _calls_table(usage),
         "examples": table_of(("pattern", "blame", "explanation"), examples),
     }
     if (kappa := vote_kappa(rows)) is not None:
@@ -60,15 +56,23 @@ def failure_clusters(
     stage = Stage(context, warehouse, profile)
     explanations = stage.read(Explanation, "judge_explanations")
     previous = stage.read(FailureCluster, "failure_clusters", stage.rounds[-2]) if len(stage.rounds) > 1 else []
-    rows = cluster_explanations(explanations, stage.profile.clusters, previous)
-    points = map_2d(explanations, rows, stage.profile.clusters)
+    rows, points, usage = clustered(stage.profile, stage.warehouse.root, explanations, previous)
     lines = [
         (row.label, row.pattern, row.size, row.share, row.silhouette, row.previous_cluster_id or "new") for row in rows
     ]
     told = {
         "noise_share": 1 - sum(row.share for row in rows),
         "stability_ari": rows[0].stability_ari if rows else 0.0,
+        "unread_labels": sum(bool(row.parse_error) for row in rows),
+        "model_calls": _calls_table(usage),
         "clusters": table_of(("label", "pattern", "size", "share", "silhouette", "continues"), lines),
         "map": picture(cluster_plot(rows, points), "failure clusters"),
     }
+    if rows and rows[0].seed_ari is not None:
+        told["seed_ari"] = rows[0].seed_ari
     return stage.write("failure_clusters", rows, told)
+
+
+def _calls_table(usage: Usage) -> dg.MarkdownMetadataValue:
+    header = ("calls", "cached", "failed", "retries", "input tokens", "output tokens", "usd")
+    return table_of(header, [tuple(vars(usage).values())])

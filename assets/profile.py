@@ -18,7 +18,7 @@ from env_sim.chat.endpoint import Endpoint
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from env_sim.task_kits import load_task_kit
-from quality.clusters import ClusterConfig
+from quality.cluster_config import ClusterConfig
 from quality.gate import GateLimits
 from quality.judge import LlmJudgeConfig
 from schemas import ConfigError
@@ -94,6 +94,17 @@ class JudgeRole(Settings):
     """How a model is asked."""
 
 
+class ClusterRole(ClusterConfig):
+    """How failures are grouped, who embeds and who names them."""
+
+    embedder: Endpoint | None = None
+    """Where a model embeds the explanations; none: the local embedder, or the sentence-transformer."""
+    sentence_transformer: str = Field(default="", max_length=300)
+    """Model of the extra `sentence-transformers` that embeds on this machine; empty: none."""
+    labels: Endpoint | None = None
+    """Where a model, the task writer's as a rule, names the clusters; none: their terms do."""
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -127,7 +138,7 @@ class Profile(Settings):
     sampling: SamplingConfig = _defaults(SamplingConfig, temperature=0.8)
     reward: RewardConfig = _defaults(RewardConfig)
     judge: JudgeRole = _defaults(JudgeRole)
-    clusters: ClusterConfig = _defaults(ClusterConfig)
+    clusters: ClusterRole = _defaults(ClusterRole)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)
     """Processes of rollouts and training, one thread each; as many as there are cores."""
@@ -252,13 +263,18 @@ def stored_profile(root: str | Path) -> Profile | None:
     if not path.exists():
         return None
     try:
-        return validated_profile(json.loads(path.read_text(encoding="utf-8")), str(path))
+        return validated_profile(_as_it_was(json.loads(path.read_text(encoding="utf-8"))), str(path))
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
             f"profile[{path}]: expected JSON, got {error}; restore the file or take a new root"
         ) from error
+
+
+def _as_it_was(content: dict[str, Any]) -> dict[str, Any]:
+    """A warehouse from before clusters had a method was made by the tree."""
+    return {**content, "clusters": {"method": "tree", **content.get("clusters", {})}}
 
 
 def pin_profile(root: str | Path, profile: Profile) -> Profile:

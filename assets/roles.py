@@ -9,10 +9,13 @@ from assets.profile import Profile
 from env_sim import load_domain
 from env_sim.chat.usage import Usage
 from env_sim.task_kits import load_task_kit
+from quality.cluster_map import FailureMap, map_2d
+from quality.clusters import cluster_explanations
+from quality.embedding import Embedder
 from quality.judge import DiffJudge, Failure, Judge
-from schemas import Explanation
+from schemas import Explanation, FailureCluster
 
-__all__ = ["explained"]
+__all__ = ["clustered", "explained"]
 
 
 def explained(profile: Profile, root: str, failures: Sequence[Failure]) -> tuple[list[Explanation], Usage]:
@@ -44,3 +47,38 @@ def _judge(profile: Profile, root: str, usage: Usage, stack: ExitStack) -> Judge
     patterns = [(each.name, each.description) for each in load_task_kit(profile.domain).patterns[1:]]
     rulebook = load_domain(profile.domain).rulebook()
     return EndpointJudge(role.endpoint, rulebook, patterns, role.asking, cache, usage.add)
+
+
+def clustered(
+    profile: Profile, root: str, explanations: Sequence[Explanation], previous: Sequence[FailureCluster]
+) -> tuple[list[FailureCluster], FailureMap, Usage]:
+    """Clusters of a round's explanations and their map, embedded and named by whom the profile says, and the cost.
+
+    Raises:
+        ChatError: When an endpoint gives no reply; a rerun goes on where it stopped.
+        ConfigError: When the profile names a sentence-transformer and the package is missing.
+    """
+    usage, role = Usage(), profile.clusters
+    with ExitStack() as stack:
+        embed = _embedder(profile, root, usage, stack)
+        rows = cluster_explanations(explanations, role, previous, embed)
+        points = map_2d(explanations, rows, role, embed)
+        if role.labels is not None and rows:
+            from quality.llm_labels import EndpointLabeller
+            from schemas.response_cache import LanceResponseCache
+
+            cache = stack.enter_context(LanceResponseCache(root))
+            rows = EndpointLabeller(role.labels, cache, usage.add)(rows)
+    return rows, points, usage
+
+
+def _embedder(profile: Profile, root: str, usage: Usage, stack: ExitStack) -> Embedder | None:
+    role = profile.clusters
+    if role.embedder is None and not role.sentence_transformer:
+        return None
+    from quality.llm_embedding import EndpointEmbedder, SentenceEmbedder
+    from schemas.response_cache import LanceResponseCache
+
+    if role.embedder is None:
+        return SentenceEmbedder(role.sentence_transformer)
+    return EndpointEmbedder(role.embedder, stack.enter_context(LanceResponseCache(root)), usage.add)

@@ -38,10 +38,21 @@ def cluster_explanations(
     Returns:
         Clusters, largest first; empty when no failure is the agent's.
     """
+    from threadpoolctl import threadpool_limits
+
     config = config or ClusterConfig()
     blamed = agent_blamed(explanations)
-    if not blamed:
-        return []
+    # One thread: the matrices are small, and threads of two processes on two cores made 1 s of work last 15 s.
+    with threadpool_limits(limits=1):
+        return _clustered(blamed, config, previous, embed) if blamed else []
+
+
+def _clustered(
+    blamed: Sequence[Explanation],
+    config: ClusterConfig,
+    previous: Sequence[FailureCluster],
+    embed: Embedder | None,
+) -> list[FailureCluster]:
     texts = embedded_texts(blamed, embed or LocalEmbedder(seed=config.seed))
     labels = group(texts.points, config)
     measured = {
@@ -51,7 +62,7 @@ def cluster_explanations(
     scores, weights = silhouettes(texts.points, labels), texts.points.weights
     clusters = []
     for label, terms in zip(range(labels.max() + 1), _distinctive_terms(texts, labels, config.n_terms), strict=True):
-        members, inside = np.flatnonzero(labels[texts.index] == label), labels == label
+        members, inside = np.flatnonzero(labels[texts.index] == label).tolist(), labels == label
         measured["silhouette"] = float(np.average(scores[inside], weights=weights[inside]))
         vectors = texts.points.vectors[texts.index[members]]
         cluster = _cluster([blamed[i] for i in members], vectors, terms, len(blamed), config)

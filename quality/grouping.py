@@ -118,17 +118,16 @@ def _by_density(points: Points, config: ClusterConfig) -> Labels | None:
         min_cluster_size=min_size,
         min_samples=min(config.n_neighbours, n_drawn),
         metric="precomputed",
-        copy=False,
+        copy=False,  # pyright: ignore[reportArgumentType]  (read from the default, which is a word)
     )
     repeats = np.repeat(rows, drawn[rows].astype(np.int64))
     found = finder.fit(_bounded_distances(points.vectors[repeats], config.same_similarity)).labels_
-    # Ties may put one of several equal texts outside: the first speaks for all of them.
-    first = np.unique(repeats, return_index=True)[1]
+    # Ties may put one of several equal texts outside: one that is inside speaks for all of them.
     labels = np.full(len(points.weights), NOISE, dtype=np.int64)
-    labels[rows] = found[first]
+    np.maximum.at(labels, repeats, found)
+    labels = _renamed(labels)
     _let_join(labels, points, drawn > 0)
-    convincing = labels.max() >= 1 and _score(points, labels) >= config.min_silhouette
-    return _renamed(labels) if convincing else None
+    return labels if labels.max() >= 1 and _score(points, labels) >= config.min_silhouette else None
 
 
 def _bounded_distances(vectors: Vectors, same_similarity: float) -> Vectors:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from assets.profile import Profile, load_profile
-from assets.roles import explained
+from assets.roles import clustered, explained
 from env_sim.planted import PlantedFailure
 from quality.judge import Failure
 from quality.judge_measure import planted_set
-from schemas import Blame, ConfigError
-from tests.fixtures.chat_server import completion, serving
+from schemas import Blame, ConfigError, Explanation
+from tests.fixtures.chat_server import completion, embeddings, serving
 
 SAID = {
     "text": "It ended too soon.",
@@ -62,3 +62,37 @@ def test_an_endpoint_that_cannot_be_one_is_refused_before_anything_is_spent() ->
         profile(endpoint={"base_url": "localhost", "model": "m"})
     with pytest.raises(ConfigError, match=r"judge\.asking\.n_votes"):
         profile(asking={"n_votes": 0})
+
+
+def blamed() -> list[Explanation]:
+    return explained(profile(), "", failures())[0]
+
+
+def test_without_endpoints_clusters_are_made_here_and_nothing_is_called(tmp_path: Path) -> None:
+    rows, points, usage = clustered(profile(), str(tmp_path), blamed(), [])
+    assert rows and len(points.xy) == len(blamed()) and usage.n_calls == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_embed_and_name_clusters_and_a_rerun_costs_nothing(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], number: int) -> Any:
+        if "input" in body:
+            return embeddings([[1.0, 0.0] if "order" in text else [0.0, 1.0] for text in body["input"]])
+        return completion(json.dumps({"label": "a name by a model"}))
+
+    with serving(answer) as server:
+        place = {"base_url": server.base_url, "model": "strong", "usd_per_million_input_tokens": 1.0}
+        asked = load_profile("smoke", {"clusters.embedder": place, "clusters.labels": place})
+        first = clustered(asked, str(tmp_path), blamed(), [])
+        again = clustered(asked, str(tmp_path), blamed(), [])
+        n_sent = len(server.requests)
+    rows, _, usage = first
+    assert {row.label for row in rows} == {"a name by a model"}
+    assert again[0] == rows and again[2].n_cached == again[2].n_calls and again[2].cost_usd == 0
+    assert n_sent == 1 + len(rows) and usage.cost_usd > 0
+
+
+def test_a_sentence_transformer_is_taken_when_the_profile_names_one(tmp_path: Path) -> None:
+    asked = load_profile("smoke", {"clusters.sentence_transformer": "some/model"})
+    with pytest.raises(ConfigError, match=r"faultline\[sentence-transformers\]"):
+        clustered(asked, str(tmp_path), blamed(), [])
