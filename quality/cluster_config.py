@@ -45,7 +45,7 @@ class ClusterConfig(BaseModel):
     max_resampled: int = Field(default=1500, ge=10, le=20_000)
     """Failures in one resample, of the bootstrap and of the seeds: 25 groupings of 10,000 would take minutes. A smaller
     round sees as many as it has; in a larger one the smaller sample makes both figures a little pessimistic."""
-    max_mapped: int = Field(default=1500, ge=10, le=20_000)
+    max_mapped: int = Field(default=1000, ge=10, le=20_000)
     """Distinct texts that t-SNE lays out, drawn at random; the others lie at the nearest of them."""
     match_similarity: float = Field(default=0.6, ge=-1, le=1)
     """Cosine of two centroids from which a cluster counts as the continuation of one of the round before."""
