@@ -47,8 +47,8 @@ class JudgeFigures:
     unread_share: float
     """Share whose reply could not be read."""
     cluster_ari: float
-    """Adjusted Rand index between the clusters of the explanations and the causes of the agent's failures, noise and what
-    is blamed on others as one group."""
+    """Adjusted Rand index between the clusters of the explanations and the causes of the agent's failures, noise and
+    what is blamed on others as one group."""
     confusions: tuple[tuple[str, str, int], ...]
     """Truth, said, how often; the commonest first."""
 
@@ -83,14 +83,14 @@ def compare(found: Sequence[Explanation], planted: Sequence[PlantedFailure]) -> 
         n_failures=len(pairs),
         n_user_failures=sum(true.blame is Blame.USER for true in planted),
         pattern_accuracy=_share(map(str.__eq__, said, truth)),
-        pattern_kappa=float(cohen_kappa_score(said, truth)),
+        pattern_kappa=float(cohen_kappa_score(said, truth)) if own else 1.0,
         turn_accuracy=_share(distance == 0 for distance in off),
         near_turn_accuracy=_share(distance <= 2 for distance in off),
         blame_accuracy=_share(each.blame is true.blame for each, true in pairs),
         user_blame_recall=_share(each.blame is Blame.USER for each, true in pairs if true.blame is Blame.USER),
         agent_blame_recall=_share(each.blame is Blame.AGENT for each, _ in own),
         unread_share=_share(bool(each.parse_error) for each in found),
-        cluster_ari=cluster_ari(*zip(*own, strict=True)) if own else 0.0,
+        cluster_ari=cluster_ari([each for each, _ in own], [true for _, true in own]) if own else 1.0,
         confusions=tuple(sorted(((*pair, count) for pair, count in wrong.items()), key=lambda row: (-row[2], row))),
     )
 
