@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,14 @@ def test_a_profile_without_patterns_draws_from_the_whole_table(tmp_path: Path):
 def test_a_pattern_that_cannot_be_written_is_named_when_the_profile_is_read(patterns: list[str], said: str):
     with pytest.raises(ConfigError, match=said):
         load_profile("smoke", {"patterns": patterns})
+
+
+def test_the_embedded_preset_keeps_the_method_that_its_results_were_measured_with(tmp_path: Path) -> None:
+    assert load_profile("embedded").clusters.method == "tree" and load_profile("smoke").clusters.method == "density"
+    # A warehouse from before there was a choice was made by the tree.
+    stored = json.loads(pin_profile(tmp_path, load_profile("embedded")).model_dump_json())
+    del stored["clusters"]["method"]
+    (tmp_path / "profile.json").write_text(json.dumps(stored))
+    assert pin_profile(tmp_path, load_profile("embedded")).clusters.method == "tree"
+    with pytest.raises(ConfigError, match=r"clusters\.method: tree there, density asked"):
+        pin_profile(tmp_path, load_profile("embedded", {"clusters.method": "density"}))
