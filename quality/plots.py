@@ -151,8 +151,8 @@ def cluster_plot(clusters: Sequence[FailureCluster], points: FailureMap) -> byte
         plane.scatter(chosen[:, 0], chosen[:, 1], s=16, color=color, alpha=0.75, linewidths=0)
         if index != NOISE:
             # There are more clusters than colours: its number stands at the member nearest the middle.
-            middle = chosen[np.linalg.norm(chosen - np.median(chosen, axis=0), axis=1).argmin()]
-            plane.annotate(str(index + 1), middle, (0, 4), textcoords="offset points", fontsize=7.5, color=INK)
+            x, y = chosen[np.linalg.norm(chosen - np.median(chosen, axis=0), axis=1).argmin()]
+            plane.annotate(str(index + 1), (x, y), (0, 4), textcoords="offset points", fontsize=7.5, color=INK)
     plane.set_title("map of explanations, numbered by cluster (grey: in none)", fontsize=9, color=INK, loc="left")
     plane.set_xticks([])
     plane.set_yticks([])
