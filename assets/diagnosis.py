@@ -8,10 +8,9 @@ import dagster as dg
 from assets.model_calls import ModelCalls
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
-from assets.roles import explained
+from assets.roles import clustered, explained
 from assets.rounds import ROUNDS
 from assets.stage import Stage, picture, table_of
-from quality.clusters import cluster_explanations, map_2d
 from quality.judge import Failure
 from quality.judge_measure import vote_kappa
 from quality.plots import cluster_plot
@@ -58,15 +57,19 @@ def failure_clusters(
     stage = Stage(context, warehouse, profile)
     explanations = stage.read(Explanation, "judge_explanations")
     previous = stage.read(FailureCluster, "failure_clusters", stage.rounds[-2]) if len(stage.rounds) > 1 else []
-    rows = cluster_explanations(explanations, stage.profile.clusters, previous)
-    points = map_2d(explanations, rows, stage.profile.clusters)
+    with ModelCalls.of(stage, "failure_clusters") as calls:
+        rows, points = clustered(stage.profile, explanations, previous, calls)
     lines = [
         (row.label, row.pattern, row.size, row.share, row.silhouette, row.previous_cluster_id or "new") for row in rows
     ]
     told = {
         "noise_share": 1 - sum(row.share for row in rows),
         "stability_ari": rows[0].stability_ari if rows else 0.0,
+        "unread_labels": sum(bool(row.parse_error) for row in rows),
+        **calls.metadata(),
         "clusters": table_of(("label", "pattern", "size", "share", "silhouette", "continues"), lines),
         "map": picture(cluster_plot(rows, points), "failure clusters"),
     }
+    if rows and rows[0].seed_ari is not None:
+        told["seed_ari"] = rows[0].seed_ari
     return stage.write("failure_clusters", rows, told)

@@ -19,7 +19,7 @@ from env_sim.chat.user_role import LlmUserConfig
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from env_sim.task_kits import load_task_kit
-from quality.clusters import ClusterConfig
+from quality.cluster_config import ClusterConfig
 from quality.gate import GateLimits
 from quality.judge import LlmJudgeConfig
 from quality.task_words import DuplicateConfig
@@ -117,6 +117,17 @@ class ServedPolicyRole(Settings):
     """With `tokens`: the policy that the endpoint serves (`sft`, `rl-round-001`); all others are played here."""
 
 
+class ClusterRole(ClusterConfig):
+    """How failures are grouped, who embeds and who names them."""
+
+    embedder: Endpoint | None = None
+    """Where a model embeds the explanations; none: the local embedder, or the sentence-transformer."""
+    sentence_transformer: str = Field(default="", max_length=300)
+    """Model of the extra `sentence-transformers` that embeds on this machine; empty: none."""
+    labels: Endpoint | None = None
+    """Where a model, the task writer's as a rule, names the clusters; none: their terms do."""
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -152,7 +163,7 @@ class Profile(Settings):
     reward: RewardConfig = _defaults(RewardConfig)
     judge: JudgeRole = _defaults(JudgeRole)
     user: UserRole = _defaults(UserRole)
-    clusters: ClusterConfig = _defaults(ClusterConfig)
+    clusters: ClusterRole = _defaults(ClusterRole)
     duplicates: DuplicateConfig = _defaults(DuplicateConfig)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)
@@ -319,13 +330,18 @@ def stored_profile(root: str | Path) -> Profile | None:
     if not path.exists():
         return None
     try:
-        return validated_profile(json.loads(path.read_text(encoding="utf-8")), str(path))
+        return validated_profile(_as_it_was(json.loads(path.read_text(encoding="utf-8"))), str(path))
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
             f"profile[{path}]: expected JSON, got {error}; restore the file or take a new root"
         ) from error
+
+
+def _as_it_was(content: dict[str, Any]) -> dict[str, Any]:
+    """A warehouse from before clusters had a method was made by the tree."""
+    return {**content, "clusters": {"method": "tree", **content.get("clusters", {})}}
 
 
 def pin_profile(root: str | Path, profile: Profile) -> Profile:

@@ -7,14 +7,17 @@ from assets.model_calls import ModelCalls
 from assets.profile import Profile
 from env_sim import load_domain
 from env_sim.task_kits import load_task_kit
+from quality.cluster_map import FailureMap, map_2d
+from quality.clusters import cluster_explanations
+from quality.embedding import Embedder
 from quality.judge import DiffJudge, Failure, Judge
-from schemas import ConfigError, Explanation
+from schemas import ConfigError, Explanation, FailureCluster
 from schemas.errors import ChatError
 
 if TYPE_CHECKING:
     from env_sim.chat.user import EndpointUser
 
-__all__ = ["explained", "require_endpoints", "user_of"]
+__all__ = ["clustered", "explained", "require_endpoints", "user_of"]
 
 
 def require_endpoints(profile: Profile) -> None:
@@ -56,6 +59,36 @@ def _judge(profile: Profile, calls: ModelCalls) -> Judge:
     patterns = [(each.name, each.description) for each in load_task_kit(profile.domain).patterns[1:]]
     rulebook = load_domain(profile.domain).rulebook()
     return EndpointJudge(role.endpoint, rulebook, patterns, role.asking, calls.cache, calls.record)
+
+
+def clustered(
+    profile: Profile, explanations: Sequence[Explanation], previous: Sequence[FailureCluster], calls: ModelCalls
+) -> tuple[list[FailureCluster], FailureMap]:
+    """Clusters of a round's explanations and their map, embedded and named by whom the profile says.
+
+    Raises:
+        ChatError: When an endpoint gives no reply; a rerun goes on where it stopped.
+        ConfigError: When the profile names a sentence-transformer and the package is missing.
+    """
+    role, embed = profile.clusters, _embedder(profile, calls)
+    rows = cluster_explanations(explanations, role, previous, embed)
+    points = map_2d(explanations, rows, role, embed)
+    if role.labels is not None and rows:
+        from quality.llm_labels import EndpointLabeller
+
+        rows = EndpointLabeller(role.labels, calls.cache, calls.record)(rows)
+    return rows, points
+
+
+def _embedder(profile: Profile, calls: ModelCalls) -> Embedder | None:
+    role = profile.clusters
+    if role.embedder is None and not role.sentence_transformer:
+        return None
+    from quality.llm_embedding import EndpointEmbedder, SentenceEmbedder
+
+    if role.embedder is None:
+        return SentenceEmbedder(role.sentence_transformer)
+    return EndpointEmbedder(role.embedder, calls.cache, calls.record)
 
 
 def user_of(profile: Profile, calls: ModelCalls) -> "EndpointUser | None":

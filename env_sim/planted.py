@@ -18,7 +18,7 @@ from env_sim.task_kits import Damage, load_task_kit
 from schemas import Action, Blame, ConfigError, DatabaseRow, Message, Task, ToolCall, Trajectory
 from schemas.ids import content_id
 
-__all__ = ["MADE_BY", "PlantedFailure", "plant_failures"]
+__all__ = ["MADE_BY", "PlantedFailure", "failed_trajectory", "plant_failures"]
 
 MADE_BY = "spoiled-expert/1"
 
@@ -30,7 +30,7 @@ class PlantedFailure:
     task: Task
     trajectory: Trajectory
     pattern: str
-    """The cause that was planted."""
+    """The cause that was planted; `other` when it is the user's."""
     decisive_turn: int
     """Index of the first message after which the episode could not succeed, or with which the ending begins."""
     blame: Blame = Blame.AGENT
@@ -70,6 +70,8 @@ class SpoiledExpert:
             return False
         if self._damage.ending in ("transfer", "insist"):
             return isinstance(read_act(message.content), Deny)
+        if self._damage.ending == "drop":
+            return (listing := _listed(message)) is not None and listing in map(_listed, messages)
         n_writes = sum(listed is not None for listed in map(_listed, messages))
         if self._damage.ending == "done":
             return n_writes >= self._damage.after_writes and isinstance(read_act(message.content), Confirm)
@@ -136,23 +138,30 @@ def _played(episode: Episode, policy: SpoiledExpert, damage: Damage, scorer: Sco
     planned = damage.wrong is None or damage.wrong in episode.writes
     if turn is None or not planned or (damage.wrong is not None and damage.wrong in task.criteria.writes):
         return None
+    trajectory = failed_trajectory(episode, scorer, MADE_BY, [damage.pattern, damage.wrong, damage.ending])
+    return trajectory and PlantedFailure(task, trajectory, damage.pattern, turn)
+
+
+def failed_trajectory(episode: Episode, scorer: Scorer, made_by: str, damage: list[object]) -> Trajectory | None:
+    """The row of a spoiled episode, None when it succeeded all the same."""
+    task = episode.task
     reward = scorer.score(episode, sum(len(m.content.split()) for m in episode.messages if m.role == "assistant"))
     if reward.success >= 1 or episode.stop_reason is None:
         return None
-    trajectory = Trajectory(
-        trajectory_id=content_id("planted", [task.task_id, damage.pattern, damage.wrong, damage.ending]),
+    return Trajectory(
+        trajectory_id=content_id("planted", [task.task_id, *damage]),
         task_id=task.task_id,
         database_id=task.database_id,
-        policy="spoiled-expert",
-        policy_version=MADE_BY,
+        policy=made_by.partition("/")[0],
+        policy_version=made_by,
         trial=0,
         seed=0,
         messages=tuple(episode.messages),
         writes=tuple(episode.writes),
         stop_reason=episode.stop_reason,
         reward=reward,
+        user_fault=episode.user_fault,
     )
-    return PlantedFailure(task, trajectory, damage.pattern, turn)
 
 
 def _listed(message: Message) -> Action | None:

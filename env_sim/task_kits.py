@@ -57,9 +57,9 @@ class Damage:
     """Listed and done in place of the task's first required write."""
     unasked: str = ""
     """Topic of the question that is left out."""
-    ending: Literal["done", "transfer", "insist", "repeat"] | None = None
-    """How the agent goes on instead of solving the task: says it is done, hands over, puts the user off, or repeats the
-    last call."""
+    ending: Literal["done", "transfer", "insist", "repeat", "drop"] | None = None
+    """How the agent goes on instead of solving the task: says it is done, hands over, puts the user off, repeats the
+    last call, or says it is done where it should list again what it has listed."""
     after_writes: int = 0
     """Writes after which the ending begins."""
 

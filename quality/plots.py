@@ -10,7 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quality.clusters import NOISE, FailureMap
+import numpy as np
+
+from quality.cluster_map import FailureMap
+from quality.grouping import NOISE
 from quality.pass_hat_k import policy_order
 from schemas import FailureCluster, PassHatK, PoolTask, TaskOutcome, TrainStep
 
@@ -119,7 +122,10 @@ def _points(steps: Sequence[TrainStep], stage: str, metric: tuple[str, str, froz
 def cluster_plot(clusters: Sequence[FailureCluster], points: FailureMap) -> bytes:
     """Left the clusters' sizes, largest on top, right the map of failures in the same colours."""
     figure, (bars, plane) = _panels(1, 2, width=11, height=max(3.4, 0.42 * len(clusters) + 1.2), ratios=(1, 1.15))
-    names = [f"{shortened(cluster.label, 44)}\n{shortened(cluster.pattern, 44)}" for cluster in clusters]
+    names = [
+        f"{number}  {shortened(cluster.label, 44)}\n{shortened(cluster.pattern, 44)}"
+        for number, cluster in enumerate(clusters, 1)
+    ]
     at = list(range(len(clusters)))[::-1]
     continued = any(cluster.previous_cluster_id for cluster in clusters)
     bars.barh(at, [cluster.size for cluster in clusters], 0.66, color=[_color(i) for i in range(len(clusters))])
@@ -143,7 +149,11 @@ def cluster_plot(clusters: Sequence[FailureCluster], points: FailureMap) -> byte
         chosen = points.xy[points.cluster == index]
         color = NOISE_COLOR if index == NOISE else _color(index)
         plane.scatter(chosen[:, 0], chosen[:, 1], s=16, color=color, alpha=0.75, linewidths=0)
-    plane.set_title("map of explanations (grey: in no cluster)", fontsize=9, color=INK, loc="left")
+        if index != NOISE:
+            # There are more clusters than colours: its number stands at the member nearest the middle.
+            x, y = chosen[np.linalg.norm(chosen - np.median(chosen, axis=0), axis=1).argmin()]
+            plane.annotate(str(index + 1), (x, y), (0, 4), textcoords="offset points", fontsize=7.5, color=INK)
+    plane.set_title("map of explanations, numbered by cluster (grey: in none)", fontsize=9, color=INK, loc="left")
     plane.set_xticks([])
     plane.set_yticks([])
     for side in ("left", "bottom"):

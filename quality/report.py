@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quality import plots
-from quality.clusters import FailureMap, map_2d
+from quality.cluster_map import FailureMap, map_2d
 from quality.page import Html, chip, element, image, joined, page, section, table, text
 from quality.pass_hat_k import PairedDifference, excluded_text, policy_order
 from schemas import (

@@ -16,7 +16,16 @@ import pyarrow as pa
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
 from schemas.records import Change, DatabaseRow, Goal, Identity, Record, Scenario, Trajectory
-from schemas.results import Checkpoint, Explanation, GateResult, GateWaiver, PassHatK, TaskOutcome, TrainStep
+from schemas.results import (
+    Checkpoint,
+    Explanation,
+    FailureCluster,
+    GateResult,
+    GateWaiver,
+    PassHatK,
+    TaskOutcome,
+    TrainStep,
+)
 
 __all__ = ["MIGRATIONS", "Migration", "Upgrade", "reaching"]
 
@@ -94,6 +103,11 @@ MIGRATIONS: tuple[Migration, ...] = (
     *(
         Migration(record, "readers check every row against its hash", computes={"round_fingerprint": _unmarked})
         for record in (GateResult, GateWaiver)
+    ),
+    Migration(
+        FailureCluster,
+        "stability across embedder seeds is measured, and models may name clusters",
+        adds=("seed_ari", "prompt_version", "parse_error"),
     ),
 )
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""

@@ -127,6 +127,12 @@ class FailureCluster(Record):
     """Mean silhouette of the members: how far the cluster stands from its neighbours."""
     stability_ari: Ratio
     """Adjusted Rand index between this clustering and those of bootstrap resamples."""
+    seed_ari: Ratio | None = None
+    """The same with clusterings under other seeds of the embedder, None when it has no seed."""
+    prompt_version: str = ""
+    """Name and hash of the prompt file that asked a model for the label, empty when nobody was asked."""
+    parse_error: str = ""
+    """Set when the model's label could not be read: the terms are then the label."""
 
 
 class Checkpoint(Record):

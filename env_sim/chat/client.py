@@ -23,7 +23,7 @@ from pydantic import JsonValue
 
 from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.limits import TokenBudget
-from env_sim.chat.wire import ChatReply, ReplyShapeError, read_completion, read_reply
+from env_sim.chat.wire import ChatReply, ReplyShapeError, read_completion, read_embeddings, read_reply
 from schemas.errors import ChatError, ContextOverflowError, EndpointRefusedError, EndpointUnavailableError
 from schemas.llm_calls import LlmCall, LlmOutcome
 
@@ -181,6 +181,18 @@ class ChatClient:
         }
         return await self._answer(_Call("/completions", body, read_completion, ""))
 
+    async def embed(self, texts: Sequence[str]) -> ChatReply:
+        """The vectors of texts, in their order. Raises as `complete`."""
+        body = {"model": self.endpoint.model, "input": list(texts), **self.endpoint.extra_body}
+
+        def read(answer: object) -> ChatReply:
+            reply = read_embeddings(answer)
+            if len(reply.vectors) != len(texts):
+                raise ReplyShapeError(f"expected {len(texts)} embeddings, got {len(reply.vectors)}")
+            return reply
+
+        return await self._answer(_Call("/embeddings", body, read, ""))
+
     async def _answer(self, call: _Call) -> ChatReply:
         content = json.dumps(call.body).encode()
         # Bodies are built in one order, so their bytes are as good as a canonical spelling and a third of the price.
@@ -262,7 +274,7 @@ class ChatClient:
                 raise self._refusal(error, attempt) from None
             except ReplyShapeError as error:
                 raise EndpointRefusedError(
-                    f"{self._said(attempt)}: {self._clean(str(error))}; check that base_url is a chat-completions API"
+                    f"{self._said(attempt)}: {self._clean(str(error))}; check what base_url serves"
                 ) from None
             attempt.n_retries += 1
             await asyncio.sleep(pause)

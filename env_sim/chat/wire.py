@@ -6,6 +6,7 @@ tool arguments that are no JSON object are kept as text, for the episode to answ
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ __all__ = [
     "as_wire",
     "defang",
     "read_completion",
+    "read_embeddings",
     "read_reply",
 ]
 
@@ -64,6 +66,8 @@ class ChatReply:
     """Of the reply, when the server says."""
     logprobs: tuple[float, ...] = ()
     """Of each reply token, natural log, when the server says."""
+    vectors: tuple[tuple[float, ...], ...] = ()
+    """Of the texts that were embedded, in their order."""
     cached: bool = False
     raw: Mapping[str, JsonValue] = field(default_factory=dict, repr=False, compare=False)
     """The body as it came."""
@@ -183,6 +187,36 @@ def read_completion(body: object) -> ChatReply:
         logprobs=tuple(float(each) if isinstance(each, (int, float)) else 0.0 for each in found),
         raw=body,
     )
+
+
+def read_embeddings(body: object) -> ChatReply:
+    """The vectors of a list of texts, in the order of the texts, whatever order the server lists them in.
+
+    Raises:
+        ReplyShapeError: When the body has none, or they differ in length, or one isn't made of finite numbers.
+    """
+    listed = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise ReplyShapeError(f"expected a list of embeddings, got {_short(body)}")
+    places = [index if type(index := each.get("index")) is int else place for place, each in enumerate(listed)]
+    by_index = dict(zip(places, (each.get("embedding") for each in listed), strict=True))
+    found = [by_index.get(index) for index in range(len(listed))]
+    first = found[0] if found else None
+    width = len(first) if isinstance(first, list) else 0
+    vectors = tuple(_vector(each, width) for each in found)
+    usage = body.get("usage")
+    tokens = _count(usage.get("prompt_tokens")) if isinstance(usage, dict) else 0
+    return ChatReply(content="", input_tokens=tokens, vectors=vectors, raw=body)
+
+
+def _vector(value: object, width: int) -> tuple[float, ...]:
+    if not isinstance(value, list) or not len(value) == width > 0 or not all(map(_finite, value)):
+        raise ReplyShapeError(f"expected an embedding of {width or 'some'} finite numbers, got {_short(value)}")
+    return tuple(map(float, value))
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _text(said: Mapping[str, Any], *names: str) -> str:

@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,14 @@ def test_where_a_checkpoint_of_ours_is_played_may_change_in_a_warehouse_but_not_
     assert pin_profile(tmp_path, ours).endpoints()
     with pytest.raises(ConfigError, match=r"served_policy\.speaks: tokens there, chat asked"):
         pin_profile(tmp_path, changed_profile(ours, {"served_policy.speaks": "chat"}, "w"))
+
+
+def test_the_embedded_preset_keeps_the_method_that_its_results_were_measured_with(tmp_path: Path) -> None:
+    assert load_profile("embedded").clusters.method == "tree" and load_profile("smoke").clusters.method == "density"
+    # A warehouse from before there was a choice was made by the tree.
+    stored = json.loads(pin_profile(tmp_path, load_profile("embedded")).model_dump_json())
+    del stored["clusters"]["method"]
+    (tmp_path / "profile.json").write_text(json.dumps(stored))
+    assert pin_profile(tmp_path, load_profile("embedded")).clusters.method == "tree"
+    with pytest.raises(ConfigError, match=r"clusters\.method: tree there, density asked"):
+        pin_profile(tmp_path, load_profile("embedded", {"clusters.method": "density"}))

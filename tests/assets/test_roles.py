@@ -9,14 +9,15 @@ import pytest
 
 from assets.model_calls import ModelCalls
 from assets.profile import Profile, load_profile
-from assets.roles import explained
+from assets.roles import clustered, explained
 from env_sim.chat.usage import Usage
 from env_sim.planted import PlantedFailure
+from quality.cluster_map import FailureMap
 from quality.judge import Failure
 from quality.judge_measure import planted_set
-from schemas import Blame, ConfigError, Explanation
+from schemas import Blame, ConfigError, Explanation, FailureCluster
 from schemas.store import Warehouse
-from tests.fixtures.chat_server import completion, serving
+from tests.fixtures.chat_server import completion, embeddings, serving
 
 SAID = {
     "text": "It ended too soon.",
@@ -29,7 +30,7 @@ SAID = {
 
 @cache
 def planted() -> tuple[PlantedFailure, ...]:
-    return tuple(planted_set("retail", per_pattern=1))
+    return tuple(each for each in planted_set("retail", per_pattern=1) if each.blame is Blame.AGENT)
 
 
 def failures() -> list[Failure]:
@@ -77,3 +78,46 @@ def test_an_endpoint_that_cannot_be_one_is_refused_before_anything_is_spent() ->
         profile(endpoint={"base_url": "localhost", "model": "m"})
     with pytest.raises(ConfigError, match=r"judge\.asking\.n_votes"):
         profile(asking={"n_votes": 0})
+
+
+@cache
+def blamed() -> tuple[Explanation, ...]:
+    with ModelCalls("", "round-001", "judge_explanations") as calls:
+        return tuple(row for row in explained(profile(), failures(), calls) if row.blame is Blame.AGENT)
+
+
+def grouped(root: Path, settings: Profile) -> tuple[list[FailureCluster], FailureMap, Usage]:
+    with ModelCalls(str(root), "round-001", "failure_clusters") as calls:
+        return *clustered(settings, blamed(), [], calls), calls.usage
+
+
+def test_without_endpoints_clusters_are_made_here_and_nothing_is_called(tmp_path: Path) -> None:
+    rows, points, usage = grouped(tmp_path, profile())
+    assert rows and len(points.xy) == len(blamed()) and usage.n_calls == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_embed_and_name_clusters_and_a_rerun_costs_nothing(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], number: int) -> Any:
+        if "input" in body:
+            return embeddings([[1.0, 0.0] if "order" in text else [0.0, 1.0] for text in body["input"]])
+        return completion(json.dumps({"label": "a name by a model"}))
+
+    with serving(answer) as server:
+        place = {"base_url": server.base_url, "model": "strong", "usd_per_million_input_tokens": 1.0}
+        asked = load_profile("smoke", {"clusters.embedder": place, "clusters.labels": place})
+        first = grouped(tmp_path, asked)
+        again = grouped(tmp_path, asked)
+        n_sent = len(server.requests)
+    rows, _, usage = first
+    assert {row.label for row in rows} == {"a name by a model"}
+    assert again[0] == rows and again[2].n_cached == again[2].n_calls and again[2].cost_usd == 0
+    assert n_sent == 1 + len(rows) and usage.cost_usd > 0
+    roles = Warehouse.open(tmp_path).sql("select distinct role from llm_calls where made_for = 'failure_clusters'")
+    assert len(roles) == 2
+
+
+def test_a_sentence_transformer_is_taken_when_the_profile_names_one(tmp_path: Path) -> None:
+    asked = load_profile("smoke", {"clusters.sentence_transformer": "some/model"})
+    with pytest.raises(ConfigError, match=r"faultline\[sentence-transformers\]"):
+        grouped(tmp_path, asked)

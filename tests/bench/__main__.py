@@ -1,6 +1,14 @@
 """All side-by-side measurements: `python -m tests.bench`."""
 
-from tests.bench import bench_airline, bench_chat, bench_env, bench_monitor, bench_scale, bench_warehouse
+from tests.bench import (
+    bench_airline,
+    bench_chat,
+    bench_clusters,
+    bench_env,
+    bench_monitor,
+    bench_scale,
+    bench_warehouse,
+)
 
 if __name__ == "__main__":
     bench_env.main()
@@ -9,3 +17,4 @@ if __name__ == "__main__":
     bench_monitor.main()
     bench_chat.main([])
     bench_warehouse.main([])
+    bench_clusters.main([])

@@ -1,15 +1,18 @@
 """Clusters: planted causes are found from words alone, little data works, nothing depends on order."""
 
 import random
+from typing import Literal
 
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score, silhouette_samples
+from sklearn.metrics import adjusted_rand_score
 
-from quality import clusters as module
-from quality.clusters import NOISE, ClusterConfig, cluster_explanations, map_2d
+from quality.cluster_map import map_2d
+from quality.clusters import ClusterConfig, cluster_explanations
 from quality.embedding import LocalEmbedder, normalised
+from quality.grouping import NOISE
 from schemas import Blame, Explanation
+from tests.fixtures.free_texts import free_explanations
 from tests.quality.builders import make_explanation
 
 CAUSES = {
@@ -34,9 +37,10 @@ def planted(n: int, seed: int = 0) -> list[Explanation]:
     return rows
 
 
-def test_planted_causes_are_found_and_named() -> None:
+@pytest.mark.parametrize("method", ["density", "tree"])
+def test_planted_causes_are_found_and_named(method: Literal["density", "tree"]) -> None:
     rows = planted(200)
-    found = cluster_explanations(rows)
+    found = cluster_explanations(rows, ClusterConfig(method=method))
     owner = {member: i for i, cluster in enumerate(found) for member in cluster.explanation_ids}
     patterns = [row.pattern for row in rows]
     assert adjusted_rand_score(patterns, [owner.get(row.explanation_id, NOISE) for row in rows]) > 0.8
@@ -116,21 +120,19 @@ def test_another_embedder_can_be_passed() -> None:
 
     found = cluster_explanations(planted(60), embed=by_length)
     assert len(found) == 2
+    assert all(cluster.seed_ari is None for cluster in found), "an embedder without a seed has no other seeds"
 
 
-def test_our_weighted_silhouette_equals_scikit_learns() -> None:
-    rng = np.random.default_rng(0)
-    vectors = module.unit_rows(rng.normal(size=(30, 4)))
-    labels = rng.integers(0, 3, size=30)
-    distances = module._cosine_distances(vectors)
-    ours = module._silhouettes(distances, labels, np.ones(30))
-    assert np.allclose(ours, np.asarray(silhouette_samples(distances, labels, metric="precomputed")))
-    weights = rng.integers(1, 4, size=30)
-    repeated = np.repeat(np.arange(30), weights)
-    expanded = distances[np.ix_(repeated, repeated)]
-    theirs = np.asarray(silhouette_samples(expanded, labels[repeated], metric="precomputed"))
-    ours = module._silhouettes(distances, labels, weights.astype(float))
-    assert np.allclose(ours[repeated], theirs)
+def test_stability_is_high_for_clear_causes_and_low_for_drawn_words() -> None:
+    clear = cluster_explanations(planted(120))
+    assert all(cluster.seed_ari == 1 and cluster.stability_ari > 0.9 for cluster in clear)
+    rng = random.Random(0)
+    words = [f"word{chr(97 + i)}{chr(97 + j)}" for i in range(8) for j in range(8)]
+    drawn = [make_explanation(i, " ".join(rng.sample(words, 6))) for i in range(120)]
+    vague = cluster_explanations(drawn, ClusterConfig(min_silhouette=-1))
+    assert all(cluster.stability_ari < 0.5 for cluster in vague)
+    unmeasured = ClusterConfig(n_seeds=0, n_bootstrap=0)
+    assert {(c.seed_ari, c.stability_ari) for c in cluster_explanations(planted(120), unmeasured)} == {(None, 0.0)}
 
 
 def test_particulars_of_an_episode_are_taken_out() -> None:
@@ -154,3 +156,14 @@ def test_the_map_has_one_finite_point_per_failure(n: int) -> None:
     assert points.xy.shape == (n, 2) and np.isfinite(points.xy).all()
     assert np.array_equal(points.xy, map_2d(rows, found).xy)
     assert set(points.cluster.tolist()) <= {NOISE, *range(len(found))}
+
+
+def test_a_large_map_lays_out_a_drawn_part_and_puts_the_rest_beside_its_like() -> None:
+    rows = free_explanations(150)
+    found = cluster_explanations(rows, ClusterConfig(n_bootstrap=0, n_seeds=0))
+    points = map_2d(rows, found, ClusterConfig(max_mapped=40))
+    assert points.xy.shape == (150, 2) and np.isfinite(points.xy).all()
+    # Within the scatter of equal texts there are as many places as texts were laid out.
+    width = np.ptp(points.xy, axis=0).max()
+    apart = np.linalg.norm(points.xy[:, None] - points.xy[None], axis=2)
+    assert sum((apart[i, :i] > 0.12 * width).all() for i in range(150)) <= 40

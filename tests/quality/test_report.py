@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from quality import plots
-from quality.clusters import cluster_explanations, map_2d
+from quality.cluster_map import map_2d
+from quality.clusters import cluster_explanations
 from quality.page import text
 from quality.pass_hat_k import paired_difference, report
 from quality.report import RoundReport, round_report_html

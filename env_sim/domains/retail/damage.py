@@ -8,30 +8,34 @@ from collections.abc import Iterator
 from random import Random
 
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
+from env_sim.domains.retail.explorer import CANCEL_REASONS
+from env_sim.domains.retail.lexicon import kinds_of
 from env_sim.domains.retail.views import WishView, view
 from env_sim.task_kits import Damage
 from env_sim.world import Database
 from schemas import Action, Task
 
-ASKED_TOPIC = {"order_not_asked": "order", "variant_not_asked": "variant"}
+ASKED_TOPIC = {"order_not_asked": "order", "variant_not_asked": "variant", "ambiguous_name": "item"}
 """Patterns whose failure is a guess: the question is left out."""
-UNPLANTED = frozenset({"mixed_orders", "ambiguous_name", "invalid_value", "not_confirmed"})
-"""Patterns whose failure is more than one wrong thing in a good episode: nobody plants them yet."""
 
 
 def damages(task: Task, base: Database, rng: Random) -> Iterator[Damage]:
     """Damages of one task that show its own pattern, in random order."""
-    if task.pattern in UNPLANTED or not task.criteria.writes:
+    if not task.criteria.writes:
         return
     if task.pattern == "infeasible_pushed":
         yield Damage(task.pattern, ending="transfer", after_writes=0)
         yield Damage(task.pattern, ending="insist", after_writes=0)
         return
-    if task.pattern == "ended_early":
+    if task.pattern in ("ended_early", "mixed_orders"):
+        # Things of two orders in one write are refused by every tool: what is left is one write for one of them.
         yield Damage(task.pattern, ending="done", after_writes=1)
         return
     if task.pattern == "lost_in_search":
         yield Damage(task.pattern, ending="repeat", after_writes=0)
+        return
+    if task.pattern == "not_confirmed":
+        yield Damage(task.pattern, ending="drop")
         return
     wish = view(base, task.scenario.identity.user_id, task.criteria.writes[0])
     wrong = list(_wrong_actions(task, wish))
@@ -46,14 +50,17 @@ def _wrong_actions(task: Task, wish: WishView) -> Iterator[Action]:
             yield from _on_other_orders(wish)
         case "wrong_variant" | "variant_not_asked":
             yield from _other_variants(wish)
+        case "ambiguous_name":
+            yield from _on_things_of_its_kind(wish)
+        case "invalid_value":
+            yield from _other_values(wish)
         case "mixed_items":
             yield from _one_thing_less(wish)
         case "wrong_payment":
             for method_id in wish.user["payment_methods"]:
                 yield _with(wish, payment_method_id=method_id)
         case "wrong_address":
-            for record in (wish.user, *wish.other_orders()):
-                yield _with(wish, **{key: record["address"][key] for key in ADDRESS_FIELDS})
+            yield from _other_addresses(wish)
         case "stale_intent" if task.scenario.goals[0].action is not None:
             yield task.scenario.goals[0].action
 
@@ -76,6 +83,36 @@ def _on_other_orders(wish: WishView) -> Iterator[Action]:
         if "payment_method_id" in wish.action.arguments and wish.items:
             changed["payment_method_id"] = order["payment_history"][0]["payment_method_id"]
         yield _with(wish, **changed)
+
+
+def _other_addresses(wish: WishView) -> Iterator[Action]:
+    for record in (wish.user, *wish.other_orders()):
+        yield _with(wish, **{key: record["address"][key] for key in ADDRESS_FIELDS})
+
+
+def _other_values(wish: WishView) -> Iterator[Action]:
+    """What a careless reader takes the user's other words for: a value that the tool accepts and nobody meant."""
+    if "reason" in wish.action.arguments:
+        for reason in CANCEL_REASONS:
+            yield _with(wish, reason=reason)
+    elif wish.variants:
+        yield from _other_variants(wish)
+    else:
+        yield from _other_addresses(wish)
+
+
+def _on_things_of_its_kind(wish: WishView) -> Iterator[Action]:
+    """The same done to another thing of the order that the kind's name fits as well."""
+    kinds = set(kinds_of(wish.items[0]["name"].lower()))
+    for item in wish.order["items"] if wish.order else ():
+        if item["name"] == wish.items[0]["name"] or not kinds & set(kinds_of(item["name"].lower())):
+            continue
+        if not wish.variants:
+            yield _with(wish, item_ids=[item["item_id"]])
+            continue
+        for variant in wish.base.tables["products"][item["product_id"]]["variants"].values():
+            if variant["available"] and variant["item_id"] != item["item_id"]:
+                yield _with(wish, item_ids=[item["item_id"]], new_item_ids=[variant["item_id"]])
 
 
 def _other_variants(wish: WishView) -> Iterator[Action]:
