@@ -309,7 +309,7 @@ def _secrets(scenario: Scenario, goal: Goal) -> Iterator[_Secret]:
 
 
 def _hidden_values(scenario: Scenario) -> list[str]:
-    """Ids in the wishes' arguments that no words of the scenario hold, lower case."""
+    """Ids in the wishes' arguments and words never said that no words of the scenario hold, lower case."""
     who = scenario.identity
     own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or ""]
     known = " ".join([*own, *(text for goal in scenario.goals for text in goal.texts)]).lower()
@@ -317,4 +317,4 @@ def _hidden_values(scenario: Scenario) -> list[str]:
     values = [value for action in actions for value in action.arguments.values()]
     flat = [str(v) for value in values for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
     ids = {v.lower() for v in [*flat, who.user_id] if len(v) >= _MIN_ID_CHARS and any(c.isdigit() for c in v)}
-    return sorted(value for value in ids if value not in known)
+    return sorted(value for value in {*ids, *map(str.lower, scenario.never_said)} if value not in known)

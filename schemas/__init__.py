@@ -61,6 +61,7 @@ from schemas.records import (
     When,
 )
 from schemas.results import (
+    Attempt,
     Blame,
     Checkpoint,
     ConductRule,
@@ -80,6 +81,7 @@ from schemas.results import (
 __all__ = [
     "BOOTSTRAP",
     "Action",
+    "Attempt",
     "Blame",
     "Change",
     "Checkpoint",

@@ -81,6 +81,7 @@ def test_the_tables_are_these_and_all_but_the_verdicts_are_gated() -> None:
         "baseline_test_rollouts",
         "baseline_test_violations",
         "executable_tasks",
+        "exploration_attempts",
         "failure_clusters",
         "injected_tasks",
         "judge_explanations",
@@ -108,6 +109,7 @@ def test_the_tables_are_these_and_all_but_the_verdicts_are_gated() -> None:
         "validation_rollouts",
         "validation_tasks",
         "validation_violations",
+        "writing_attempts",
     }
 
 
