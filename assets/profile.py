@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assets.rounds import MAX_ROUNDS
 from env_sim.chat.endpoint import Endpoint
+from env_sim.llm_configs import LlmExplorerConfig, LlmReaderConfig, LlmWriterConfig
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from env_sim.task_kits import load_task_kit
@@ -94,6 +95,33 @@ class JudgeRole(Settings):
     """How a model is asked."""
 
 
+class ExplorerRole(Settings):
+    """Who explores the training databases."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the domain's planner, a program."""
+    asking: LlmExplorerConfig = _defaults(LlmExplorerConfig)
+    """Its budget."""
+
+
+class WriterRole(Settings):
+    """Who words tasks."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the domain's grammar, a program."""
+    asking: LlmWriterConfig = _defaults(LlmWriterConfig)
+    """How a model is asked."""
+
+
+class ReaderRole(Settings):
+    """Who reads tasks back from their words."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the domain's planner, a program that reads the words of its own grammar only."""
+    asking: LlmReaderConfig = _defaults(LlmReaderConfig)
+    """How a model is asked."""
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -127,6 +155,9 @@ class Profile(Settings):
     sampling: SamplingConfig = _defaults(SamplingConfig, temperature=0.8)
     reward: RewardConfig = _defaults(RewardConfig)
     judge: JudgeRole = _defaults(JudgeRole)
+    explorer: ExplorerRole = _defaults(ExplorerRole)
+    writer: WriterRole = _defaults(WriterRole)
+    reader: ReaderRole = _defaults(ReaderRole)
     clusters: ClusterConfig = _defaults(ClusterConfig)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)
@@ -200,7 +231,22 @@ def validated_profile(content: Mapping[str, Any], file: str) -> Profile:
     except ValidationError as error:
         raise ConfigError("\n".join(_in_words(line, file) for line in error.errors())) from error
     _check_patterns(profile, file)
+    _check_roles(profile, file)
     return profile
+
+
+def _check_roles(profile: Profile, file: str) -> None:
+    """What a model may make must pass the gates, or its work is paid for and refused."""
+    bounds = {
+        "explorer.asking.max_calls": (profile.explorer.asking.max_calls, profile.limits.max_actions),
+        "writer.asking.max_words": (profile.writer.asking.max_words, profile.limits.max_words),
+    }
+    for key, (asked, allowed) in bounds.items():
+        if asked > allowed:
+            raise ConfigError(
+                f"profile[{file}: {key}]: expected at most {allowed}, as the gates allow, got {asked}; "
+                "lower it or raise the limit"
+            )
 
 
 def _check_patterns(profile: Profile, file: str) -> None:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from env_sim.chat.client import ChatModel, ChatRequest
 from env_sim.chat.episodes import call_seed
 from env_sim.chat.flow import each_done
@@ -19,27 +17,15 @@ from env_sim.chat.prompts import load_prompt
 from env_sim.chat.tool_loop import Budget, Desk, work
 from env_sim.domains import load_domain
 from env_sim.exploration import exploration_row, why_useless
+from env_sim.llm_configs import LlmExplorerConfig
 from env_sim.task_kits import PatternLike, load_task_kit
 from schemas import Attempt, DatabaseRow, Trajectory
 from schemas.errors import ContextOverflowError
 from schemas.ids import content_id
 
-__all__ = ["LlmExplorer", "LlmExplorerConfig", "Sketch", "sketch"]
+__all__ = ["LlmExplorer", "Sketch", "sketch"]
 
 PROMPT = Path(__file__).parent / "prompts" / "explorer.md"
-
-
-class LlmExplorerConfig(BaseModel):
-    """How a model explores."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_turns: int = Field(default=30, ge=2, le=200)
-    """Replies per exploration; a customer with five orders and two wishes needs about fifteen."""
-    max_calls: int = Field(default=30, ge=2, le=60)
-    """Tool calls per exploration; they become the task's reference, of which gates allow 60."""
-    n_tries: int = Field(default=3, ge=1, le=50)
-    """Explorations tried per wanted one, each of another customer."""
 
 
 @dataclass(frozen=True)

@@ -18,29 +18,16 @@ from env_sim.chat.structured import ask, parse, response_format
 from env_sim.chat.tool_loop import Budget, Desk, work
 from env_sim.chat.wire import as_wire, defang
 from env_sim.episode import Episode
+from env_sim.llm_configs import LlmReaderConfig
 from env_sim.reward import Scorer
 from env_sim.world import Database, Domain
 from schemas import Identity, Task
 from schemas.errors import ContextOverflowError
 from schemas.ids import canonical_json
 
-__all__ = ["LlmReader", "LlmReaderConfig", "Reading", "learnable", "misread"]
+__all__ = ["LlmReader", "Reading", "learnable", "misread"]
 
 PROMPT = Path(__file__).parent / "prompts" / "reader.md"
-
-
-class LlmReaderConfig(BaseModel):
-    """How a model reads tasks back."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_calls: int = Field(default=20, ge=1, le=100)
-    """Look-ups per task."""
-    repairs: int = Field(default=2, ge=0, le=10)
-    """How often a reply that doesn't fit is asked again with its error."""
-    n_tries: int = Field(default=0, ge=0, le=16)
-    """Episodes that the model plays as the agent when no program solves a task; the scripted user understands few
-    words, so that a chat model seldom comes through."""
 
 
 class ReadAction(BaseModel):

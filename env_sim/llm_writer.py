@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from env_sim.chat.client import ChatModel, ChatRequest
 from env_sim.chat.episodes import call_seed
 from env_sim.chat.flow import each_done
@@ -19,32 +17,20 @@ from env_sim.chat.prompts import load_prompt
 from env_sim.chat.structured import ask, response_format
 from env_sim.domains import load_domain
 from env_sim.exploration import findings_of
+from env_sim.llm_configs import LlmWriterConfig
 from env_sim.pool import PatternPlan
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import pattern_counts
 from env_sim.written_task import Commission, Written, built, problem_of
-from schemas import Attempt, DatabaseRow, Identity, Message, Task
+from schemas import Attempt, DatabaseRow, Identity, Message, Task, Trajectory
 from schemas.errors import ContextOverflowError
 from schemas.ids import canonical_json, content_id
 
-__all__ = ["LlmWriter", "LlmWriterConfig", "commissions"]
+__all__ = ["LlmWriter", "commissions"]
 
 PROMPT = Path(__file__).parent / "prompts" / "writer.md"
 MAX_ANSWER_CHARS = 4_000
 """Of one tool's answer in the prompt."""
-
-
-class LlmWriterConfig(BaseModel):
-    """How a model writes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    repairs: int = Field(default=2, ge=0, le=10)
-    """How often a reply that is no task is asked again with what is wrong."""
-    max_words: int = Field(default=300, ge=20, le=600)
-    """All that the customer can say; gates allow 600."""
-    n_examples: int = Field(default=3, ge=0, le=20)
-    """Explanations of the cluster that are shown."""
 
 
 @dataclass(frozen=True)
@@ -211,9 +197,8 @@ def commissions(
         weights, wanted = plan.clusters.get(pattern), plan.counts.get(pattern, 0)
         if not wanted:
             continue
-        owners = (
-            [key for key, n in sorted(pattern_counts(weights, wanted).items()) for _ in range(n)] if weights else []
-        )
+        shares = pattern_counts(weights, wanted) if weights else {}
+        owners = [key for key, n in sorted(shares.items()) for _ in range(n)]
         cluster = owners[number[pattern] % wanted] if owners else None
         number[pattern] += 1
         shown = tuple(examples.get(cluster or "", ()))

@@ -35,16 +35,7 @@ from schemas import DatabaseRow, Task
 __all__ = ["LOST", "check_case", "check_soundness", "planner_findings"]
 
 
-LOST = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    StopIteration,
-    TypeError,
-    ValueError,
-)
+LOST = (AssertionError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
 """What a program that reads the words of one grammar can raise on a model's."""
 
 

@@ -1,8 +1,9 @@
 """The rows that travel between rooms, as frozen pydantic records: worlds, tasks and episodes.
 
 What is concluded from them is in `results`. Holds nothing that acts. A record that validates is well formed; whether it
-is *true* (a reference replays, an id exists) the gates in `quality` decide. The fields are the one declaration of every stored column (`fields` renders it): the type, its range in `Field`, the
-docstring as its meaning, the unit as the name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
+is *true* (a reference replays, an id exists) the gates in `quality` decide. The fields are the one declaration of every
+stored column (`fields` renders it): the type, its range in `Field`, the docstring as its meaning, the unit as the
+name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ BOOTSTRAP = "bootstrap"
 
 @dataclass(frozen=True)
 class Unit:
-    """What a number counts; `index`: a place, from 0; `number`: tells things apart, as a seed does; `1`: no dimension."""
+    """What a number counts. `index`: a place, from 0; `number`: tells things apart, as a seed; `1`: no dimension."""
 
     name: str
 

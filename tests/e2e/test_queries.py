@@ -13,6 +13,7 @@ QUESTIONS: dict[str, str] = dict(re.findall(r"^### ([^\n]+)\n\n```sql\n(.*?)^```
 
 MAY_BE_EMPTY = (
     "Which tasks were rejected, and why?",
+    "Why did a model's attempts come to nothing?",
     "Which gate failed, in which round, and on which ids?",
     "What was unlearnt: which test tasks did SFT solve more often than the newest policy?",
 )
