@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from env_sim.conduct import call_key
-from env_sim.monitor import monitor
 from env_sim.soundness_rules import order_findings
 from env_sim.world import Database, Domain
-from schemas import Action, ConductRule, Message, RewardParts, StopReason, ToolCall, Trajectory
+from schemas import Action, Message, RewardParts, StopReason, ToolCall, Trajectory
 from schemas.ids import canonical_json, content_id, trajectory_id
 
 __all__ = ["Findings", "Refusal", "exploration_row", "explored", "findings_of", "why_useless"]
@@ -121,7 +120,7 @@ def why_useless(domain: Domain, base: Database, messages: Sequence[Message]) -> 
         return "nothing was changed, and no refusal was proven and handed over"
     if found.customer not in base.tables["users"]:
         return "no customer was looked up"
-    if any(breach.rule is ConductRule.OTHER_USER for breach in monitor(messages, domain.rules)):
+    if _owners(domain, messages) - {found.customer}:
         return "records of a second customer were looked at or changed"
     environment = domain.new_environment(base, mode="strict")
     for action in (*found.reads, *found.writes):
@@ -138,6 +137,16 @@ def _answered(messages: Sequence[Message]) -> Iterator[tuple[Action, Message]]:
     for message in messages:
         for call in message.tool_calls:
             yield Action(name=call.name, arguments=call.arguments), answers[call.id]
+
+
+def _owners(domain: Domain, messages: Sequence[Message]) -> set[str]:
+    """Customers whose records were answered with or named."""
+    owners: set[str] = set()
+    for call, answer in _answered(messages):
+        if not answer.error:
+            named, shown = call.arguments.get(domain.rules.owner), domain.rules.owner_of(answer.content)
+            owners |= {str(owner) for owner in (named, shown) if owner}
+    return owners
 
 
 def _is_grounded(call: Action, read: str) -> bool:

@@ -20,13 +20,15 @@ from env_sim.pool import PatternPlan
 from env_sim.task_checks import TaskChecker, yield_table
 from env_sim.task_kits import load_task_kit
 from env_sim.written_task import Commission
-from schemas import Action, Attempt, Intent, Task, Trajectory, Verdict
+from schemas import Action, Attempt, Detail, Intent, Task, Trajectory, Verdict
+from schemas.codec import to_arrow
+from schemas.columns import table_spec
 from tests.fixtures.chat_server import Answer, completion, serving, tool_call
 from tests.fixtures.retail import databases
 from tests.fixtures.task_models import TaskModels, role_of, said_of
 
 DOMAIN, KIT = load_domain("retail"), load_task_kit("retail")
-WANTED = {"none": 2, "order_not_asked": 2, "stale_intent": 1, "infeasible_pushed": 1, "wrong_variant": 1}
+WANTED = {"none": 2, "order_not_asked": 2, "stale_intent": 3, "infeasible_pushed": 1, "wrong_variant": 1}
 PLAN = PatternPlan(WANTED, {"order_not_asked": {"c-1": 2.0}})
 Row = TypeVar("Row")
 
@@ -111,11 +113,15 @@ def acting(*calls: tuple[str, dict[str, Any]], end: str = "done") -> Answer:
     return answer
 
 
-def customer(kind: str = "cancel_pending_order") -> tuple[str, str, Action]:
-    """A user, an order of theirs, and a write that a program did on it."""
-    source, write = next((s, w) for s, _ in models().made for w in s.writes if w.name == kind)
-    user = next(r.arguments["user_id"] for r in findings_of(DOMAIN, source.messages).reads if "user_id" in r.arguments)
-    return str(user), str(write.arguments["order_id"]), write
+def in_first() -> Trajectory:
+    """An exploration of the database that the first sketch names."""
+    return next(source for source, _ in models().made if source.database_id == next(iter(databases())))
+
+
+def customer() -> tuple[str, Trajectory]:
+    """A user of that database, and what a program did for them."""
+    source = in_first()
+    return findings_of(DOMAIN, source.messages).customer, source
 
 
 TRANSFER = ("transfer_to_human_agents", {"summary": "no"})
@@ -128,7 +134,7 @@ def only_attempt(answer: Answer, **config: int) -> Attempt:
 
 
 def test_an_exploration_without_a_change_or_a_proven_refusal_is_a_row_that_says_so():
-    user, _, _ = customer()
+    user, _ = customer()
     looks = ("get_user_details", {"user_id": user})
     assert "nothing was changed" in only_attempt(acting(looks)).reason
     assert "nothing was changed" in only_attempt(acting(looks, TRANSFER)).reason
@@ -157,29 +163,26 @@ def test_a_refusal_with_ids_that_were_read_is_a_proof_and_becomes_what_is_forbid
     assert verdict(lambda *_: completion(json.dumps(reading)), tasks[0]) == "ok"
     pushing = {"actions": [{"name": refused[0], "arguments": refused[1]}], "transfer": False}
     assert verdict(lambda *_: completion(json.dumps(pushing)), tasks[0]).startswith("back-check: the reader's cancel")
-    granted = made("none")[0].writes[0]
-    criteria = tasks[0].criteria.model_copy(update={"forbidden": (granted,)})
-    feasible = tasks[0].model_copy(update={"criteria": criteria, "database_id": made("none")[0].database_id})
-    assert "the tools grant it" in verdict(models().answer, made("none")[1].model_copy(update={"criteria": criteria}))
-    assert feasible.criteria.forbidden
+    source, task = made("none")
+    criteria = task.criteria.model_copy(update={"forbidden": source.writes})
+    assert "the tools grant it" in verdict(models().answer, task.model_copy(update={"criteria": criteria}))
 
 
 def test_records_of_a_second_customer_writes_without_customer_and_budgets_end_an_exploration():
-    user, _, write = customer()
-    base = DOMAIN.open_database(databases()[made("none")[0].database_id])
+    user, source = customer()
+    base, write = DOMAIN.open_database(databases()[source.database_id]), source.writes[0]
     other = next(key for key in base.tables["users"] if key != user)
-    source = next(s for s, _ in models().made if write in s.writes)
     reads = [(read.name, read.arguments) for read in findings_of(DOMAIN, source.messages).reads]
     done = (write.name, write.arguments)
     assert "second customer" in only_attempt(acting(*reads, ("get_user_details", {"user_id": other}), done)).reason
-    assert "no customer" in only_attempt(acting(("list_all_product_types", {}))).reason or True
+    assert "no customer" in only_attempt(acting(done)).reason
     endless = only_attempt(lambda *_: completion("", [tool_call("list_all_product_types", {})] * 3), max_calls=5)
     assert endless.n_replies == 2 and "nothing was changed" in endless.reason
     assert only_attempt(acting(*reads, *[("no_such_tool", {"x": "\ud800"})] * 40, done), max_turns=7).n_replies == 7
 
 
 def test_wrong_calls_and_instructions_in_tool_results_are_answered_as_data_and_stop_nothing():
-    source = made("none")[0]
+    source = in_first()
     calls = [(call.name, dict(call.arguments)) for message in source.messages for call in message.tool_calls]
     wrong = [
         ("cancel_pending_order", {"order": 1}),
@@ -195,7 +198,7 @@ def test_wrong_calls_and_instructions_in_tool_results_are_answered_as_data_and_s
     assert [row.reason for row in attempts] == ["ok"] and rows[0].writes == source.writes
     assert sum(message.error for message in rows[0].messages) == 1 + len(wrong)
     assert "<|im_start|>" not in json.dumps(requests[-1]["messages"])
-    assert rows[0].model_dump_json()
+    assert to_arrow(table_spec("source_trajectories"), rows, "round-001").num_rows == 1
 
 
 def test_a_faithful_writer_gives_back_the_programs_tasks_and_a_faithful_reader_accepts_them():
@@ -204,6 +207,7 @@ def test_a_faithful_writer_gives_back_the_programs_tasks_and_a_faithful_reader_a
     for _, task in models().made:
         meant[task.pattern].append((task.scenario.opening, task.scenario.goals, task.criteria.writes))
     assert all((t.scenario.opening, t.scenario.goals, t.criteria.writes) in meant[t.pattern] for t in tasks)
+    assert [row.parse_error for row in attempts] == [""] * len(attempts), [row.reason for row in attempts]
     assert len(tasks) == len(models().made) == sum(row.reason == "ok" for row in attempts)
     assert {t.cluster_id for t in tasks if t.pattern == "order_not_asked"} == {"c-1"}
     assert any("It took the wrong order." in r["messages"][0]["content"] for r in requests)
@@ -238,7 +242,7 @@ def failed_writing(answer: Answer, pattern: str = "none", repairs: int = 1) -> s
         ({"wishes": [{"request": "please help", "action": 9}]}, "action 9 does not exist"),
         ({"wishes": [{"request": "please help"}]}, "action 1 was done"),
         ({"opening": "word " * 301}, "at most 300"),
-        ({"opening": "\u200b"}, "scenario.opening"),
+        ({"opening": "\u200b"}, "opening: String"),
         ({"wishes": []}, "wishes"),
     ],
 )
@@ -296,8 +300,6 @@ def test_each_check_that_says_no_names_itself():
     goals = (task.scenario.goals[0].model_copy(update={"request": f"order {source.writes[0].arguments['order_id']}"}),)
     leaking = task.model_copy(update={"scenario": task.scenario.model_copy(update={"goals": goals})})
     assert verdict(models().answer, leaking).startswith("soundness: ")
-    plain = made("none")[1].model_copy(update={"pattern": "order_not_asked"})
-    assert verdict(models().answer, plain).startswith("soundness: id_leak") or True
 
 
 def test_a_task_without_its_pattern_is_rejected_because_the_naive_agent_solves_it():
@@ -305,13 +307,13 @@ def test_a_task_without_its_pattern_is_rejected_because_the_naive_agent_solves_i
     assert verdict(models().answer, task) == "pattern: the naive agent solves it, whichever record it takes"
 
 
-def test_a_user_that_leaves_before_the_end_makes_a_task_unsolvable():
+def test_a_task_whose_user_lets_no_agent_through_in_time_is_unsolvable():
     _, task = made("order_not_asked")
-    remarks = [{"text": f"hint {n}", "when": "message", "n": n} for n in range(1, 2)]
-    goal = task.scenario.goals[0].model_copy(update={"details": ()})
-    scenario = task.scenario.model_copy(update={"goals": (goal, *[goal.model_copy(update={"action": None})] * 1)})
-    broken = task.model_copy(update={"scenario": scenario.model_copy(update={"patience": 1})})
-    assert verdict(models().answer, broken).split(":")[0] in ("solvability", "soundness") and remarks
+    topics = ["item", *(f"{letter}thing" for letter in "abcdefghijklmnopqrstuvwxyz")]
+    details = tuple(Detail(topic=topic, text=f"the {topic} is as i said") for topic in topics)
+    goal = task.scenario.goals[0].model_copy(update={"details": details})
+    endless = task.model_copy(update={"scenario": task.scenario.model_copy(update={"goals": (goal,)})})
+    assert verdict(models().answer, endless) == "solvability: no agent that knows the reference gets to the end"
 
 
 def test_sketches_name_customers_of_their_database_and_differ_by_number():
