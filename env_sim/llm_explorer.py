@@ -85,13 +85,14 @@ class LlmExplorer:
                 done[index] = result
                 told(len(kept) + sum(row is not None for row, _ in done.values()))
             for row, attempt in (done[index] for index in range(len(sketches))):
-                if row is not None and row.trajectory_id in kept:
+                # Of the same calls for another sketch nothing new could be written.
+                if row is not None and row.task_id in kept:
                     attempt = attempt.model_copy(update={"reason": "found before", "trajectory_id": None})
                 elif row is not None:
-                    kept[row.trajectory_id] = row
+                    kept[row.task_id] = row
                     found[attempt.pattern] += 1
                 attempts.append(attempt)
-        return [kept[key] for key in sorted(kept)], attempts
+        return sorted(kept.values(), key=lambda row: row.trajectory_id), attempts
 
     async def explore(self, goal: Sketch) -> tuple[Trajectory | None, Attempt]:
         """One try; None when it is not kept.

@@ -27,7 +27,7 @@ PATTERNS = ["order_not_asked", "wrong_variant"]
 
 
 class Server:
-    """Faithful models, but for a quarter of the wordings, which are garbage, and a third of the readings, which are none."""
+    """Faithful models, but for a quarter of the wordings, which are garbage, and a third of the readings."""
 
     def __init__(self, warehouse: Warehouse | None) -> None:
         rows = warehouse.read("train_databases", "bootstrap") if warehouse else []
@@ -104,8 +104,10 @@ def test_a_round_by_three_models_lands_tasks_in_the_pool_and_every_try_in_a_row(
     assert pool and {task.made_by.split("@")[0] for task in pool} == {"strong/writer"}
     assert all(task.cluster_id for task in pool if task.pattern != "none")
     assert any(task.scenario.never_said for task in pool)
-    assert {verdict.reason.partition(":")[0] for verdict in verdicts} == {"ok", "back-check"}
+    reasons = {verdict.reason.partition(":")[0] for verdict in verdicts}
+    assert {"ok", "back-check"} <= reasons <= {"ok", "back-check", "pattern"}
     assert len(sources) == sum(row.reason == "ok" for row in explored)
+    assert {"ok", "found before"} <= {row.reason for row in explored}
     assert {row.reason for row in written} == {"ok", "no reply was a task"}
     assert all("JSON" in row.parse_error for row in written if row.reason != "ok")
     sums = "select sum(n_explored), sum(n_kept), sum(n_tried), sum(n_written), sum(n_accepted) from task_yield"
