@@ -128,6 +128,30 @@ def remade(runner: LoopRunner) -> list[Trajectory]:
     return [rescored(row, profile.reward) for row in maker.explored(injection_plan(profile, clusters)).rows]
 
 
+def test_roles_mix_a_program_goes_on_from_a_model_and_a_model_from_a_program(tmp_path: Path):
+    plan = PatternPlan({"none": 2, "wrong_variant": 2})
+    models = TaskModels(databases(), dict.fromkeys(plan.counts, 3))
+
+    def maker(server: ChatServer, role: str) -> TaskMaker:
+        profile = load_profile("smoke", {f"{role}.endpoint": {"base_url": server.base_url, "model": "strong"}})
+        return TaskMaker(profile, str(tmp_path), databases(), lambda purpose: 5)
+
+    with serving(models.answer) as server:
+        explored = maker(server, "explorer").explored(plan)
+        by_program = maker(server, "explorer").written(plan, explored.rows, explored.attempts, ())
+        found = maker(server, "writer").explored(plan)
+        by_model = maker(server, "writer").written(plan, found.rows, (), ())
+        read_by_program = maker(server, "writer").checked(by_model.rows, (), by_model.attempts)
+        read_by_model = maker(server, "reader").checked([task for _, task in models.made], (), ())
+    assert {row.policy for row in explored.rows} == {"explorer"} and {row.policy for row in found.rows} == {"planner"}
+    assert by_program.rows and {task.made_by for task in by_program.rows} == {"grammar-writer/1"}
+    assert by_model.rows and all(task.made_by.startswith("strong/writer@") for task in by_model.rows)
+    assert not found.attempts and len(by_model.attempts) >= len(by_model.rows)
+    assert [verdict.reason for made in (read_by_program, read_by_model) for verdict in made.rows].count("ok") == len(
+        read_by_program.rows
+    ) + len(models.made)
+
+
 def test_an_endpoint_that_refuses_stops_the_stage_with_role_and_remedy_and_no_row(tmp_path: Path):
     brain = Server(None)
     with serving(brain.answer) as server:

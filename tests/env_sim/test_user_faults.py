@@ -204,3 +204,10 @@ def test_any_dialogue_is_read_without_an_error_and_its_faults_name_turns_that_ex
 ):
     for fault in user_faults(scenario, messages, stop):
         assert fault.turn < max(1, len(messages))
+
+
+def test_what_is_never_said_is_revealed_by_the_user_who_says_it_first():
+    guarded = scenario().model_copy(update={"never_said": ("Blue Vase",)})
+    assert kinds(guarded, "cancel it", act_text(Ask("order")), "the one with the blue vase") == ["revealed"]
+    assert kinds(guarded, "cancel it", "Is it the one with the blue vase?", "yes, the blue vase") == []
+    assert kinds(scenario(), "cancel it", act_text(Ask("order")), "the one with the blue vase") == []
