@@ -76,8 +76,7 @@ class LlmReader:
     async def _read(self, task: Task, base: Database) -> tuple[Reading | None, str]:
         """What the reader says, or None and why its last reply didn't fit."""
         tools = [each for each in self.domain.tool_schemas() if each["function"]["name"] in self._reads]
-        # One reply more than calls, to speak after the last.
-        budget = Budget(self.config.max_calls + 1, self.config.max_calls)
+        budget = Budget(self.config.max_calls, self.config.max_calls)
         desk = Desk(self.domain.new_environment(base), budget, self._reads)
         request = self._request(task)
         said = await work(self.model, request, desk, tools)

@@ -11,7 +11,9 @@ import pytest
 from env_sim import load_domain
 from env_sim.chat.client import ChatClient
 from env_sim.chat.endpoint import Endpoint
+from env_sim.episode import Episode, run_episode
 from env_sim.exploration import explored, findings_of
+from env_sim.follower import Follower
 from env_sim.llm_configs import LlmExplorerConfig, LlmReaderConfig, LlmWriterConfig
 from env_sim.llm_explorer import LlmExplorer, sketch
 from env_sim.llm_reader import LlmReader, learnable
@@ -314,6 +316,28 @@ def test_a_task_whose_user_lets_no_agent_through_in_time_is_unsolvable():
     goal = task.scenario.goals[0].model_copy(update={"details": details})
     endless = task.model_copy(update={"scenario": task.scenario.model_copy(update={"goals": (goal,)})})
     assert verdict(models().answer, endless) == "solvability: no agent that knows the reference gets to the end"
+
+
+def test_a_model_that_plays_the_agent_may_show_that_a_task_is_solvable():
+    _, task = made("order_not_asked")
+    base = DOMAIN.open_database(databases()[task.database_id])
+    played = run_episode(Episode(task, DOMAIN, base), Follower(task, DOMAIN))
+    said = [message for message in played.messages if message.role == "assistant"]
+
+    def knowing(body: dict[str, Any], number: int) -> dict[str, Any]:
+        message = said[sum(each["role"] == "assistant" for each in body["messages"])]
+        calls = [tool_call(call.name, call.arguments, call.id) for call in message.tool_calls]
+        return completion(message.content, calls)
+
+    def solved(answer: Answer, n_tries: int) -> bool:
+        async def act(client: ChatClient) -> bool:
+            return await LlmReader(client, DOMAIN, LlmReaderConfig(n_tries=n_tries)).solves(task, base)
+
+        return asked(answer, act)[0]
+
+    assert solved(knowing, 1)
+    assert not solved(knowing, 0)
+    assert not solved(lambda *_: completion("I'm afraid I can't do that."), 2)
 
 
 def test_sketches_name_customers_of_their_database_and_differ_by_number():
