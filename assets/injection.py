@@ -15,6 +15,7 @@ from assets.stage import Stage, picture, table_of
 from assets.task_roles import TaskMaker
 from env_sim.pool import PatternPlan, build_pool, pattern_table, rejection_table, rescored
 from quality.plots import pool_plot
+from quality.task_words import without_duplicates
 from schemas import Attempt, FailureCluster, Task, Trajectory, Verdict
 
 GROUP = "injection"
@@ -23,6 +24,12 @@ Context = dg.AssetExecutionContext
 
 def _plan(stage: Stage) -> PatternPlan:
     return injection_plan(stage.profile, stage.read(FailureCluster, "failure_clusters"))
+
+
+def accepted_tasks(stage: Stage) -> dict[str, list[Task]]:
+    """Tasks that replayed, by round, of the rounds so far."""
+    verdicts = stage.read_rounds(Verdict, "executable_tasks")
+    return {key: [row.task for row in rows if row.executable] for key, rows in verdicts.items()}
 
 
 def _maker(stage: Stage) -> TaskMaker:
@@ -115,9 +122,8 @@ def executable_tasks(context: Context, warehouse: WarehouseResource, profile: Pr
 def task_pool(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """All accepted tasks of the rounds so far, each once, weighted by the mixing policy."""
     stage = Stage(context, warehouse, profile)
-    verdicts = stage.read_rounds(Verdict, "executable_tasks")
-    accepted = {key: [row.task for row in rows if row.executable] for key, rows in verdicts.items()}
-    rows = build_pool(accepted, stage.profile.mix, _plan(stage))
+    accepted, config = accepted_tasks(stage), stage.profile.duplicates
+    rows = build_pool(without_duplicates(accepted, config), stage.profile.mix, _plan(stage))
     told = {
         "duplicate_share": 1 - len(rows) / max(1, sum(map(len, accepted.values()))),
         "patterns": table_of(("pattern", "tasks", "share"), pattern_table([row.task for row in rows])),

@@ -22,6 +22,7 @@ from env_sim.task_kits import load_task_kit
 from quality.clusters import ClusterConfig
 from quality.gate import GateLimits
 from quality.judge import LlmJudgeConfig
+from quality.task_words import DuplicateConfig
 from schemas import ConfigError
 from schemas.folders import folder_of
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
@@ -159,6 +160,7 @@ class Profile(Settings):
     writer: WriterRole = _defaults(WriterRole)
     reader: ReaderRole = _defaults(ReaderRole)
     clusters: ClusterConfig = _defaults(ClusterConfig)
+    duplicates: DuplicateConfig = _defaults(DuplicateConfig)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)
     """Processes of rollouts and training, one thread each; as many as there are cores."""
