@@ -4,6 +4,7 @@ Made once per asset that asks a model. Opens nothing on disk before the first ca
 leaves no trace.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -74,6 +75,11 @@ class ModelCalls:
 
             self._log = self._stack.enter_context(CallLog(self._root, self._round, self._made_for))
         self._log.add(call)
+
+    def expecting(self, total: int) -> Callable[[int], None]:
+        """`told`, of so many rows."""
+        self._bar.total = total
+        return self.told
 
     def told(self, n_done: int) -> None:
         """Move the bar; with calls it shows their rate and cost."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from assets.rounds import MAX_ROUNDS
 from env_sim.chat.endpoint import OPERATIONAL, Endpoint
 from env_sim.chat.user_role import LlmUserConfig
+from env_sim.llm_configs import LlmExplorerConfig, LlmReaderConfig, LlmWriterConfig
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from env_sim.task_kits import load_task_kit
@@ -128,6 +129,33 @@ class ClusterRole(ClusterConfig):
     """Where a model, the task writer's as a rule, names the clusters; none: their terms do."""
 
 
+class ExplorerRole(Settings):
+    """Who explores the training databases."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the domain's planner, a program."""
+    asking: LlmExplorerConfig = _defaults(LlmExplorerConfig)
+    """Its budget."""
+
+
+class WriterRole(Settings):
+    """Who words tasks."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the domain's grammar, a program."""
+    asking: LlmWriterConfig = _defaults(LlmWriterConfig)
+    """How a model is asked."""
+
+
+class ReaderRole(Settings):
+    """Who reads tasks back from their words."""
+
+    endpoint: Endpoint | None = None
+    """Where a model does it; none: the domain's planner, a program that reads the words of its own grammar only."""
+    asking: LlmReaderConfig = _defaults(LlmReaderConfig)
+    """How a model is asked."""
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -163,6 +191,9 @@ class Profile(Settings):
     reward: RewardConfig = _defaults(RewardConfig)
     judge: JudgeRole = _defaults(JudgeRole)
     user: UserRole = _defaults(UserRole)
+    explorer: ExplorerRole = _defaults(ExplorerRole)
+    writer: WriterRole = _defaults(WriterRole)
+    reader: ReaderRole = _defaults(ReaderRole)
     clusters: ClusterRole = _defaults(ClusterRole)
     duplicates: DuplicateConfig = _defaults(DuplicateConfig)
     limits: GateLimits = _defaults(GateLimits)
@@ -270,6 +301,7 @@ def validated_profile(content: Mapping[str, Any], file: str) -> Profile:
         raise ConfigError("\n".join(_in_words(line, file) for line in error.errors())) from error
     _check_patterns(profile, file)
     _check_rounds(profile, file)
+    _check_roles(profile, file)
     return profile
 
 
@@ -279,6 +311,20 @@ def _check_rounds(profile: Profile, file: str) -> None:
             f"profile[{file}: rounds]: expected 1, because nothing is trained between rounds when served_policy is a "
             f"chat model, got {profile.rounds}; set rounds: 1, or leave served_policy out"
         )
+
+
+def _check_roles(profile: Profile, file: str) -> None:
+    """What a model may make must pass the gates, or its work is paid for and refused."""
+    bounds = {
+        "explorer.asking.max_calls": (profile.explorer.asking.max_calls, profile.limits.max_actions),
+        "writer.asking.max_words": (profile.writer.asking.max_words, profile.limits.max_words),
+    }
+    for key, (asked, allowed) in bounds.items():
+        if asked > allowed:
+            raise ConfigError(
+                f"profile[{file}: {key}]: expected at most {allowed}, as the gates allow, got {asked}; "
+                "lower it or raise the limit"
+            )
 
 
 def _check_patterns(profile: Profile, file: str) -> None:

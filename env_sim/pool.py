@@ -27,6 +27,7 @@ __all__ = [
     "build_pool",
     "distinct_tasks",
     "inject_tasks",
+    "occasions",
     "pattern_table",
     "plan_patterns",
     "rejection_table",
@@ -131,9 +132,23 @@ def useful_sources(
     Most wishes allow no difficulty (a wrong order needs two alike), so sources are kept by what can be written from
     them, not at random. Takes from `explorations` until enough are found or they end.
     """
-    wanted = {name: ceil(count * config.sources_per_task) for name, count in plan.counts.items()}
-    found = {source.trajectory_id: source for source, _ in write_tasks(domain, databases, explorations, wanted, seed)}
+    pairs = occasions(domain, databases, explorations, plan, config, seed)
+    found = {source.trajectory_id: source for source, _ in pairs}
     return [found[key] for key in sorted(found)]
+
+
+def occasions(
+    domain: str,
+    databases: Mapping[str, DatabaseRow],
+    explorations: Iterable[Trajectory],
+    plan: PatternPlan,
+    config: InjectionConfig,
+    seed: int,
+) -> list[tuple[Trajectory, str]]:
+    """Explorations with the pattern that each allows, as many as the plan needs and each once."""
+    wanted = {name: ceil(count * config.sources_per_task) for name, count in plan.counts.items()}
+    pairs = write_tasks(domain, databases, explorations, wanted, seed)
+    return [(source, task.pattern) for source, task in pairs]
 
 
 def inject_tasks(

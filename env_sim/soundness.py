@@ -32,11 +32,25 @@ from env_sim.tau2_tasks import read_cases
 from env_sim.world import Database, Domain
 from schemas import DatabaseRow, Task
 
-__all__ = ["check_case", "check_soundness", "planner_findings"]
+__all__ = ["LOST", "check_case", "check_soundness", "planner_findings"]
 
 
-def check_soundness(domain_name: str, databases: Mapping[str, DatabaseRow], task: Task) -> list[Finding]:
-    """What is wrong with a task of ours; empty when it is sound."""
+LOST = (AssertionError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
+"""What a program that reads the words of one grammar can raise on a model's."""
+
+
+def check_soundness(
+    domain_name: str, databases: Mapping[str, DatabaseRow], task: Task, *, plans: bool = True
+) -> list[Finding]:
+    """What is wrong with a task of ours; empty when it is sound.
+
+    Args:
+        domain_name: The task's domain.
+        databases: Databases by id, the task's among them.
+        task: The task.
+        plans: Whether the planner must find the goal from the words. It reads those of the domain's own grammar; what a
+            model has written is read back by a model.
+    """
     domain, kit = load_domain(domain_name), load_task_kit(domain_name).soundness
     row = databases.get(task.database_id)
     if row is None:
@@ -51,7 +65,7 @@ def check_soundness(domain_name: str, databases: Mapping[str, DatabaseRow], task
         *pair_findings(domain, base, writes, "strict", kit.sequences),
         *kit.task_rules(task, base),
     ]
-    if any(finding.severity == "broken" for finding in findings):
+    if not plans or any(finding.severity == "broken" for finding in findings):
         return findings
     return [*findings, *planner_findings(domain, base, task, kit)]
 
@@ -59,7 +73,10 @@ def check_soundness(domain_name: str, databases: Mapping[str, DatabaseRow], task
 def planner_findings(domain: Domain, base: Database, task: Task, kit: SoundnessKit) -> list[Finding]:
     """Whether a solver that may only listen, ask and look things up reaches the goal, and no other fits the words."""
     planner = kit.planner()
-    episode = run_episode(Episode(task, domain, base), planner)
+    try:
+        episode = run_episode(Episode(task, domain, base), planner)
+    except LOST as error:
+        return [Finding("goal_not_found", f"the planner can't read the words ({type(error).__name__})")]
     if planner.open_choices:
         return [Finding("several_goals", "; ".join(planner.open_choices))]
     if Scorer(domain).score(episode, 0).success < 1:

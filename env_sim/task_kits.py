@@ -15,7 +15,7 @@ from env_sim.compact import CompactSpec
 from env_sim.episode import Policy
 from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
-from schemas import Action, ConfigError, Task, Trajectory
+from schemas import Action, ConfigError, Identity, Task, Trajectory
 
 Guess = Literal["first", "last"]
 """Which of several fitting records a naive agent takes."""
@@ -80,6 +80,8 @@ class TaskKit:
     soundness: SoundnessKit
     """What the soundness checker needs of the domain."""
 
+    identity: Callable[[Database, str], Identity]
+    """(database, user id) -> all by which this customer can be known."""
     write_eased: Callable[[Trajectory, Database, str, Random], Task | None] | None = None
     """(source, database, pattern, rng) -> the task without what makes the pattern; None: patterns aren't measured."""
     naive: Callable[[str, Guess], Policy] | None = None
@@ -95,6 +97,17 @@ class TaskKit:
     def pattern_names(self) -> list[str]:
         """Names of the difficult patterns, without the plain one."""
         return [pattern.name for pattern in self.patterns[1:]]
+
+    def parts_of(self, name: str) -> tuple[PatternLike, ...]:
+        """The patterns in a name, one or several joined with `+`.
+
+        Raises:
+            ConfigError: one of them is not in the table.
+        """
+        known = {pattern.name: pattern for pattern in self.patterns}
+        if unknown := [part for part in name.split("+") if part not in known]:
+            raise ConfigError(f"pattern[{name}]: expected {', '.join(known)}, got {unknown[0]}; correct the name")
+        return tuple(known[part] for part in name.split("+"))
 
     def why_not(self, name: str) -> str:
         """Why a pattern of this name can't be written, empty when it can."""

@@ -123,13 +123,14 @@ def own_words(scenario: Scenario) -> str:
 
 
 def hidden_values(scenario: Scenario, known: str) -> list[str]:
-    """Ids in the wishes' arguments that its own words do not hold, lower case."""
+    """Ids in the wishes' arguments, and words never said, that its own words do not hold, lower case."""
     actions = [a for goal in scenario.goals for a in (goal.action, goal.accepted) if a]
     values = [value for action in actions for value in action.arguments.values()]
     flat = [str(v) for value in values for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
     ids = {v.lower() for v in [*flat, scenario.identity.user_id] if len(v) >= _MIN_ID_CHARS}
     run = squeezed(known)
-    return sorted(v for v in ids if any(c.isdigit() for c in v) and not holds(known, run, v))
+    never = {v.lower() for v in scenario.never_said}
+    return sorted(v for v in never | {v for v in ids if any(c.isdigit() for c in v)} if not holds(known, run, v))
 
 
 def squeezed(text: str) -> str:

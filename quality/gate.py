@@ -15,6 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas import (
+    Attempt,
     Checkpoint,
     DatabaseRow,
     Explanation,
@@ -246,6 +247,8 @@ def row_id(row: Record) -> str:
             return row.task.task_id
         case Trajectory():
             return row.trajectory_id
+        case Attempt():
+            return row.attempt_id
         case Explanation():
             return row.explanation_id
         case FailureCluster():

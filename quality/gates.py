@@ -102,6 +102,11 @@ def _violations(rollouts: str) -> tuple[Gate, ...]:
     return (_IDS, Gate("episodes_known", conduct.episodes_known(rollouts), f"write them again with {rollouts}"))
 
 
+def _attempts(made: str, column: str) -> tuple[Gate, ...]:
+    # Programs leave no attempts.
+    return (_IDS, Gate("attempts_known", worlds.attempts_known(made, column), f"write them again with {made}"))
+
+
 def _outcomes(rollouts: str, tasks: str) -> tuple[Gate, ...]:
     recount = results.outcomes_add_up(rollouts, tasks)
     return (
@@ -169,6 +174,8 @@ _GATES: dict[str, tuple[Gate, ...]] = {
         _DEMONSTRATIONS,
         _steady("source_trajectories"),
     ),
+    "exploration_attempts": _attempts("source_trajectories", "trajectory_id"),
+    "writing_attempts": _attempts("injected_tasks", "task_id"),
     "validation_rollouts": (
         *_evaluated("validation_rollouts", "validation", "validation_violations"),
         _steady("validation_rollouts"),

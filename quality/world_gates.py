@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from env_sim.pool import wording_key
 from quality.gate import Check, Finding, GateContext, documented, needed, rows_of
-from schemas import DatabaseRow, Intent, PoolTask, Record, Task, Trajectory, Verdict
+from schemas import Attempt, DatabaseRow, Intent, PoolTask, Record, Task, Trajectory, Verdict
 from schemas.ids import canonical_json, task_id
 
 DATABASE_TABLES = ("train_databases", "validation_databases", "test_databases")
@@ -159,6 +159,23 @@ def lineage_known(rows: Sequence[Record], context: GateContext) -> Finding:
             bad[task.task_id] = f"source trajectory {task.source_trajectory_id} is unknown or failed"
     targeted = sum(task.cluster_id is not None for task in tasks)
     return Finding(bad, numbers={"targeted_share": targeted / max(1, len(tasks))})
+
+
+@documented
+def attempts_known(made: str, column: str) -> Check:
+    """A gate on attempts: what came of one is a row of this round, if its reason is `ok`."""
+
+    def check(rows: Sequence[Record], context: GateContext) -> Finding:
+        known = {getattr(row, column) for row in context.read(made, context.round)}
+        attempts, bad = rows_of(rows, Attempt), {}
+        for row in attempts:
+            became = getattr(row, column)
+            if (row.reason == "ok") and became not in known:
+                bad[row.attempt_id] = f"became {became}, which is not in {made}"
+        kept = sum(row.reason == "ok" for row in attempts)
+        return Finding(bad, numbers={"n_attempts": len(attempts), "kept_share": kept / max(1, len(attempts))})
+
+    return check
 
 
 def verdicts_consistent(rows: Sequence[Record], context: GateContext) -> Finding:

@@ -60,6 +60,7 @@ from schemas.records import (
     When,
 )
 from schemas.results import (
+    Attempt,
     Blame,
     Checkpoint,
     ConductRule,
@@ -79,6 +80,7 @@ from schemas.results import (
 __all__ = [
     "BOOTSTRAP",
     "Action",
+    "Attempt",
     "Blame",
     "Change",
     "Checkpoint",

@@ -19,6 +19,7 @@ from schemas.migrations import MIGRATIONS, Migration, Upgrade, reaching
 from schemas.origins import ORIGINS, Origins
 from schemas.records import DatabaseRow, Record, RlRollout, Task, Trajectory
 from schemas.results import (
+    Attempt,
     Checkpoint,
     Explanation,
     FailureCluster,
@@ -60,6 +61,8 @@ TABLE_MEANINGS: dict[str, str] = {
     "injected_tasks": "Tasks with a failure pattern written into their wording, before they are replayed.",
     "sft_trajectories": "The expert's demonstrations.",
     "source_trajectories": "What the explorer really did in the training databases.",
+    "exploration_attempts": "Each try of a model to explore for a pattern, in vain or not; programs leave none.",
+    "writing_attempts": "Each try of a model to write a task, in vain or not; programs leave none.",
     "validation_rollouts": "Episodes of the policy under test on the validation tasks.",
     "baseline_test_rollouts": "Episodes of the untrained and the SFT policy, or of a served model, on the test tasks.",
     "test_rollouts": "Episodes of the round's RL policy on the test tasks.",
@@ -199,6 +202,7 @@ def _tables() -> dict[str, TableSpec]:
         *(TableSpec(name, Trajectory) for name in ("sft_trajectories", "source_trajectories")),
         *(TableSpec(f"{split}_rollouts", Trajectory) for split in ("validation", "baseline_test", "test")),
         TableSpec("rl_rollouts", RlRollout),
+        *(TableSpec(f"{act}_attempts", Attempt) for act in ("exploration", "writing")),
         TableSpec("judge_explanations", Explanation),
         TableSpec("failure_clusters", FailureCluster),
         TableSpec("executable_tasks", Verdict, flatten="task"),

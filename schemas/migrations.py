@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
-from schemas.records import Change, DatabaseRow, Goal, Identity, Record, Scenario, Trajectory
+from schemas.records import Change, Criteria, DatabaseRow, Goal, Identity, Record, Scenario, Trajectory
 from schemas.results import (
     Checkpoint,
     Explanation,
@@ -109,6 +109,8 @@ MIGRATIONS: tuple[Migration, ...] = (
         "stability across embedder seeds is measured, and models may name clusters",
         adds=("seed_ari", "prompt_version", "parse_error"),
     ),
+    Migration(Scenario, "writers at endpoints say what their wording must not give away", adds=("never_said",)),
+    Migration(Criteria, "infeasible tasks say what may not be done", adds=("forbidden",)),
 )
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""
 

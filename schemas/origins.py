@@ -70,6 +70,13 @@ ORIGINS: dict[str, Origins] = {
         "previous_cluster_id": ("failure_clusters.cluster_id",),
     },
     "source_trajectories": {"database_id": (_TRAIN,)},
+    "exploration_attempts": {"database_id": (_TRAIN,), "trajectory_id": ("source_trajectories.trajectory_id",)},
+    "writing_attempts": {
+        "database_id": (_TRAIN,),
+        "trajectory_id": ("source_trajectories.trajectory_id",),
+        "task_id": ("injected_tasks.task_id",),
+        "cluster_id": ("failure_clusters.cluster_id",),
+    },
     "injected_tasks": {
         "database_id": (_TRAIN,),
         "source_trajectory_id": ("source_trajectories.trajectory_id",),

@@ -1,10 +1,9 @@
 """The rows that travel between rooms, as frozen pydantic records: worlds, tasks and episodes.
 
-What is concluded from them is in `results`. Holds nothing that acts: no I/O, no Arrow, no domain knowledge. A record
-that validates is well formed; whether it is *true* (a reference replays, an id exists) the gates in `quality` decide.
-
-The fields are the one declaration of every stored column (`fields` renders it): the type, its range in `Field`, the
-docstring as its meaning, the unit as the name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
+What is concluded from them is in `results`. Holds nothing that acts. A record that validates is well formed; whether it
+is *true* (a reference replays, an id exists) the gates in `quality` decide. The fields are the one declaration of every
+stored column (`fields` renders it): the type, its range in `Field`, the docstring as its meaning, the unit as the
+name's suffix (`_s`, `_tokens`, `n_tasks`) or as `Unit`.
 """
 
 from dataclasses import dataclass
@@ -22,10 +21,7 @@ BOOTSTRAP = "bootstrap"
 
 @dataclass(frozen=True)
 class Unit:
-    """What a number counts or is measured in, where its name doesn't say it.
-
-    `index`: a place, from 0. `number`: tells things apart, as a seed or a version does. `1`: without dimension.
-    """
+    """What a number counts. `index`: a place, from 0; `number`: tells things apart, as a seed; `1`: no dimension."""
 
     name: str
 
@@ -202,6 +198,8 @@ class Scenario(Record):
     """What a listed action must be like for a yes."""
     unknown: Annotated[tuple[Name, ...], LATER] = ()
     """Topics that the user knows nothing about, and says so: unhelpful is only who asks again."""
+    never_said: Annotated[tuple[Name, ...], LATER] = ()
+    """Words that would give the answer away: the user says none of them before the agent has."""
 
 
 class Criteria(Record):
@@ -211,6 +209,8 @@ class Criteria(Record):
     """The writes whose end state (in any order) is required; any other end state fails."""
     transfer: bool = False
     """The episode must end with a transfer to a human."""
+    forbidden: Annotated[tuple[Action, ...], LATER] = ()
+    """What the user asks for in vain: writes that the tools refuse. Any other end state fails the task as it is."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Criteria":

@@ -245,6 +245,33 @@ class PassHatK(Record):
     """Seed of the bootstrap."""
 
 
+class Attempt(Record):
+    """One try of a model to explore for a pattern, or to write a task with it: what it became, or why nothing did."""
+
+    attempt_id: Name
+    """Id of the attempt, from what was asked and who did it."""
+    pattern: Name
+    """Failure pattern that was wanted."""
+    cluster_id: str | None = None
+    """Failure cluster whose explanations the writer was shown; None for an exploration, or without clusters."""
+    database_id: Name
+    """Generated database that was explored."""
+    trajectory_id: str | None = None
+    """The exploration that was kept, or that the task was to be written from."""
+    task_id: str | None = None
+    """The task that was written."""
+    n_replies: int = Field(ge=0)
+    """Replies of the model, repairs included."""
+    reason: Name
+    """`ok`, or why nothing was kept."""
+    parse_error: str = ""
+    """Why the last reply did not fit the schema or what it was written from, empty when it did."""
+    made_by: Name
+    """Model and prompt, such as `strong/writer@1f0c9a2b77d0`."""
+    prompt_version: Name
+    """Name and hash of the prompt file."""
+
+
 class Verdict(Record):
     """Whether an injected task may enter the pool."""
 

@@ -54,6 +54,40 @@ _REJECTION_REASONS = View(
     """,
 )
 
+_TASK_YIELD = View(
+    "task_yield",
+    "What became of each pattern: explored, kept, written, rejected by which check, accepted; attempts are models'.",
+    # Reasons of `env_sim.task_checks` begin with the check's name; others come from the replay alone.
+    """
+    with steps as (
+        select round, pattern, 'explored' as step, reason from exploration_attempts
+        union all select round, pattern, 'tried', reason from writing_attempts
+        union all select round, pattern, 'written', 'ok' from injected_tasks
+        union all select round, pattern, 'checked', reason from executable_tasks
+    ), named as (
+        select *, case when reason = 'ok' then 'ok'
+            when split_part(reason, ':', 1) in ('soundness', 'pattern', 'solvability', 'back-check')
+            then split_part(reason, ':', 1) else 'replay' end as outcome
+        from steps
+    )
+    select round, pattern,
+        count(*) filter (where step = 'explored') as n_explored,
+        count(*) filter (where step = 'explored' and outcome = 'ok') as n_kept,
+        count(*) filter (where step = 'tried') as n_tried,
+        count(*) filter (where step = 'written') as n_written,
+        count(*) filter (where step = 'checked' and outcome = 'replay') as n_failed_replay,
+        count(*) filter (where step = 'checked' and outcome = 'soundness') as n_failed_soundness,
+        count(*) filter (where step = 'checked' and outcome = 'pattern') as n_failed_pattern,
+        count(*) filter (where step = 'checked' and outcome = 'solvability') as n_failed_solvability,
+        count(*) filter (where step = 'checked' and outcome = 'back-check') as n_failed_back_check,
+        count(*) filter (where step = 'checked' and outcome = 'ok') as n_accepted,
+        n_accepted / nullif(n_written, 0) as accepted_share
+    from named
+    group by round, pattern
+    order by round, pattern
+    """,
+)
+
 _CLUSTER_PASS_RATE = View(
     "cluster_pass_rate",
     "Did a failure cluster shrink: pass rate of every policy on the tasks of its pattern, before and `after` training.",
@@ -123,7 +157,7 @@ _REPEATED_CALLS = View(
 
 
 def _views() -> dict[str, View]:
-    views = (_POOL_BY_PATTERN, _REJECTION_REASONS, _CLUSTER_PASS_RATE, _REWARD_PARTS, _REPEATED_CALLS)
+    views = (_POOL_BY_PATTERN, _REJECTION_REASONS, _TASK_YIELD, _CLUSTER_PASS_RATE, _REWARD_PARTS, _REPEATED_CALLS)
     if taken := [view.name for view in views if view.name in TABLES]:
         raise ConfigError(f"views[{taken[0]}]: expected a name that no table has, got a table's; rename the view")
     return {view.name: view for view in views}

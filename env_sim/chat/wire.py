@@ -220,7 +220,12 @@ def _finite(value: object) -> bool:
 
 
 def _text(said: Mapping[str, Any], *names: str) -> str:
-    return next((value for name in names if isinstance(value := said.get(name), str)), "")
+    return _whole(next((value for name in names if isinstance(value := said.get(name), str)), ""))
+
+
+def _whole(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can spell and no message can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _split_thought(content: str, reasoning: str) -> tuple[str, str]:
@@ -245,7 +250,7 @@ def _tool_call(index: int, value: object) -> ToolCall:
     return ToolCall(
         id=call_id if isinstance(call_id, str) and call_id else f"call-{index}",
         # A name is needed to answer the call; an empty one is no tool's name either way.
-        name=function["name"][:200] or "unnamed",
+        name=_whole(function["name"][:200]) or "unnamed",
         arguments=_arguments(function.get("arguments")),
     )
 
@@ -262,7 +267,7 @@ def _arguments(value: object) -> dict[str, JsonValue]:
             return ToolCall(id="check", name="check", arguments=parsed).arguments
         except (ValueError, RecursionError):
             pass
-    return {UNREADABLE: str(value)[:MAX_TEXT_CHARS]}
+    return {UNREADABLE: _whole(str(value)[:MAX_TEXT_CHARS])}
 
 
 def _token_ids(value: object) -> tuple[int, ...]:

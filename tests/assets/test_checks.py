@@ -19,9 +19,9 @@ BOOTSTRAP_TABLES = {
     *("validation_tasks", "test_tasks", "sft_tasks", "sft_trajectories", "base_checkpoint", "sft_checkpoint"),
     *("sft_metrics", "baseline_test_rollouts", "baseline_test_violations", "baseline_test_outcomes"),
 }
-UNTRAINED = {"served_checkpoint"}
-"""Only written where nothing is trained: `tests/e2e/test_served_loop.py` passes its gates."""
-GUARDED = tuple(table for table in tables_with_gates() if table not in UNTRAINED)
+BY_MODELS = {"served_checkpoint", "exploration_attempts", "writing_attempts"}
+"""Only written where models play a role: `test_served_loop.py` and `test_model_roles_loop.py` pass their gates."""
+GUARDED = tuple(table for table in tables_with_gates() if table not in BY_MODELS)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ MAY_BE_EMPTY = (
     "What did models cost, by role and by the table that they were asked for?",
     "Which prompts fail to get an answer?",
     "Which tasks were rejected, and why?",
+    "Why did a model's attempts come to nothing?",
     "Which accepted tasks say the same twice, and were both trained on?",
     "Which gate failed, in which round, and on which ids?",
     "What was unlearnt: which test tasks did SFT solve more often than the newest policy?",

@@ -273,3 +273,10 @@ def test_what_is_found_while_the_user_speaks_is_what_is_found_in_the_end(scenari
         if message.role == "user":
             found += [f for f in user_faults(scenario, messages[: turn + 1], None) if f.turn == turn]
     assert found == user_faults(scenario, messages, None)
+
+
+def test_what_is_never_said_is_revealed_by_the_user_who_says_it_first():
+    guarded = scenario().model_copy(update={"never_said": ("Blue Vase",)})
+    assert kinds(guarded, "cancel it", act_text(Ask("order")), "the one with the blue vase") == ["revealed"]
+    assert kinds(guarded, "cancel it", "Is it the one with the blue vase?", "yes, the blue vase") == []
+    assert kinds(scenario(), "cancel it", act_text(Ask("order")), "the one with the blue vase") == []

@@ -3,6 +3,7 @@
 from quality.gate import GateLimits
 from quality.gates import gates_for, tables_with_gates
 from schemas import (
+    Attempt,
     Checkpoint,
     ConductRule,
     Message,
@@ -88,6 +89,21 @@ def test_rejections_and_soundness_count_for_executability() -> None:
     said = refused("accepted_sound", "executable_tasks", verdicts, broken)
     assert "1 of 4 rows" in said and "do_nothing_passes" in said and tasks[0].task_id in said
     assert "GateContext.problems" in refused("accepted_sound", "executable_tasks", verdicts, context_of({}))
+
+
+def make_attempt(index: int, **changes: object) -> Attempt:
+    fields = {"attempt_id": f"attempt-{index}", "pattern": "none", "database_id": "db-train0", "n_replies": 1}
+    return Attempt.model_validate(fields | {"made_by": "m/explorer@1", "prompt_version": "explorer@1"} | changes)
+
+
+def test_an_attempt_that_came_to_something_names_a_row_of_its_round() -> None:
+    kept, failed = make_attempt(0, trajectory_id="traj-0", reason="ok"), make_attempt(1, reason="nothing was changed")
+    stored = context_of({("source_trajectories", ROUND): [make_trajectory(0)]})
+    assert result_of("attempts_known", "exploration_attempts", [], stored).passed
+    assert result_of("attempts_known", "exploration_attempts", [kept, failed], stored).passed
+    lost = make_attempt(2, trajectory_id="traj-9", reason="ok")
+    assert "attempt-2" in refused("attempts_known", "exploration_attempts", [kept, lost], stored)
+    assert "attempt-0" in refused("unique_ids", "writing_attempts", [kept, kept], context_of({}))
 
 
 def test_the_stored_violations_are_those_of_the_episodes() -> None:

@@ -82,6 +82,7 @@ def test_the_tables_are_these_and_all_but_the_verdicts_are_gated() -> None:
         "baseline_test_violations",
         "embeddings",
         "executable_tasks",
+        "exploration_attempts",
         "failure_clusters",
         "injected_tasks",
         "judge_explanations",
@@ -111,6 +112,7 @@ def test_the_tables_are_these_and_all_but_the_verdicts_are_gated() -> None:
         "validation_rollouts",
         "validation_tasks",
         "validation_violations",
+        "writing_attempts",
     }
 
 

@@ -8,7 +8,7 @@ from env_sim.domains.airline.patterns import PATTERNS
 from env_sim.domains.airline.planner import WordPlanner
 from env_sim.domains.airline.tau2_words import case_rules
 from env_sim.domains.airline.word_rules import task_rules
-from env_sim.domains.airline.writer import write_task
+from env_sim.domains.airline.writer import identity_of, write_task
 from env_sim.soundness_rules import SoundnessKit
 from env_sim.task_kits import TaskKit
 
@@ -18,5 +18,6 @@ KIT = TaskKit(
     explore=explore,
     write_task=write_task,
     expert=Expert,
+    identity=identity_of,
     soundness=SoundnessKit(WordPlanner, task_rules, case_rules, sequences=frozenset({"flights"})),
 )

@@ -10,7 +10,7 @@ from env_sim.world import Database
 from schemas import Action, ConfigError, Criteria, Identity, Scenario, Task, Trajectory
 from schemas.ids import task_id
 
-__all__ = ["MADE_BY", "write_task"]
+__all__ = ["MADE_BY", "identity_of", "write_task"]
 
 MADE_BY = "airline-grammar-writer/1"
 _OPERATORS = {pattern.name: pattern.operator for pattern in PATTERNS}
@@ -35,10 +35,9 @@ def write_task(
     draft = _OPERATORS[pattern]([view(base, user_id, wish) for wish in wishes], rng)
     if draft is None:
         return None
-    name = base.tables["users"][user_id]["name"]
     first = " also, ".join(goal.request for goal in draft.goals[: draft.raised_in_opening])
     scenario = Scenario(
-        identity=Identity(user_id=user_id, first_name=name["first_name"], last_name=name["last_name"]),
+        identity=identity_of(base, user_id),
         opening=wording.opening(user_id, first, rng),
         goals=draft.goals,
         raised_in_opening=draft.raised_in_opening,
@@ -59,3 +58,9 @@ def write_task(
         made_by=MADE_BY,
         **content,
     )
+
+
+def identity_of(base: Database, user_id: str) -> Identity:
+    """A customer of the airline says the user id and nothing else."""
+    name = base.tables["users"][user_id]["name"]
+    return Identity(user_id=user_id, first_name=name["first_name"], last_name=name["last_name"])

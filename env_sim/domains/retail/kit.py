@@ -10,7 +10,7 @@ from env_sim.domains.retail.patterns import PATTERNS, pairs, why_not
 from env_sim.domains.retail.planner import WordPlanner
 from env_sim.domains.retail.tau2_words import case_rules
 from env_sim.domains.retail.word_rules import task_rules
-from env_sim.domains.retail.writer import write_eased, write_task
+from env_sim.domains.retail.writer import identity_of, write_eased, write_task
 from env_sim.soundness_rules import SoundnessKit
 from env_sim.task_kits import TaskKit
 
@@ -25,5 +25,6 @@ KIT = TaskKit(
     naive=naive_agent,
     pairs=pairs,
     check_pattern=why_not,
+    identity=identity_of,
     soundness=SoundnessKit(WordPlanner, task_rules, case_rules),
 )

@@ -12,7 +12,7 @@ from env_sim.world import Database
 from schemas import Action, Criteria, Identity, Intent, Scenario, Task, Trajectory
 from schemas.ids import task_id
 
-__all__ = ["write_eased", "write_task"]
+__all__ = ["identity_of", "write_eased", "write_task"]
 
 MADE_BY = "grammar-writer/1"
 
@@ -47,7 +47,9 @@ def _wishes(source: Trajectory, base: Database) -> list[WishView]:
 
 
 def _calls(source: Trajectory) -> list[Action]:
-    return [Action(name=c.name, arguments=c.arguments) for m in source.messages for c in m.tool_calls]
+    refused = {m.tool_call_id for m in source.messages if m.error}
+    calls = [c for m in source.messages for c in m.tool_calls if c.id not in refused]
+    return [Action(name=c.name, arguments=c.arguments) for c in calls]
 
 
 def _first_item(wish: WishView) -> WishView:
@@ -83,19 +85,29 @@ def _task(
 
 
 def _reference(source: Trajectory, writes: Sequence[Action]) -> tuple[Action, ...]:
-    """The calls of the source; its writes are its last calls."""
-    calls = _calls(source)
-    return (*calls[: len(calls) - len(writes)], *writes)
+    """The calls of the source that were not refused, its writes last."""
+    return (*(call for call in _calls(source) if call not in source.writes), *writes)
 
 
-def _scenario(user: JsonObject, said: Said, rng: Random) -> Scenario:
-    identity = Identity(
+def identity_of(base: Database, user_id: str) -> Identity:
+    """A customer is known by e-mail, or by name and zip code."""
+    return _identity(base.tables["users"][user_id])
+
+
+def _identity(user: JsonObject) -> Identity:
+    return Identity(
         user_id=user["user_id"],
         first_name=user["name"]["first_name"],
         last_name=user["name"]["last_name"],
         zip=user["address"]["zip"],
-        email=user["email"] if rng.random() < 0.7 else None,
+        email=user["email"],
     )
+
+
+def _scenario(user: JsonObject, said: Said, rng: Random) -> Scenario:
+    identity = _identity(user)
+    if rng.random() >= 0.7:
+        identity = identity.model_copy(update={"email": None})
     return Scenario(
         identity=identity,
         opening=wording.opening(identity, said.opening, rng),

@@ -122,3 +122,10 @@ def test_whatever_a_model_puts_into_a_tool_call_becomes_a_message_that_can_be_se
     reply = read_reply(completion("x", [tool_call("t", arguments)]))
     wire = as_wire([as_message(reply)])
     canonical_json(json.loads(json.dumps(wire)), finite=False)
+
+
+def test_halves_of_surrogate_pairs_in_words_names_and_unreadable_arguments_make_a_message_all_the_same():
+    calls = [tool_call("look\ud83d", {"name": "half \ud800"}), tool_call("look", "no json \udfff")]
+    message = as_message(read_reply(json.loads(json.dumps(completion("half \ud83d", calls)))))
+    assert (message.content, message.tool_calls[0].name) == ("half ?", "look?")
+    assert message.tool_calls[1].arguments == {UNREADABLE: "no json ?"}
