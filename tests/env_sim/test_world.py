@@ -140,8 +140,7 @@ def test_states_tell_values_apart_that_python_calls_equal(value: object, same: b
     one, two = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
     order = pending_order()
     for environment, difference in ((one, abs(float(value))), (two, value)):  # type: ignore[arg-type]
-        record = {**order, "exchange_price_difference": difference}
-        environment.put("orders", order["order_id"], record)
+        environment.change("orders", order["order_id"], order, exchange_price_difference=difference)
     assert (one.state_key() == two.state_key()) is same
     assert (one.database_hash() == two.database_hash()) is same
 

@@ -43,6 +43,10 @@ def check_counts(wanted: Sequence[str], order: JsonRecord, refusal: str) -> None
             raise ToolRefusal(refusal.format(item_id))
 
 
+Trade = tuple[JsonRecord, JsonRecord]
+"""An item of an order, and the variant of its product that it is to become."""
+
+
 class WriteTools(ReadTools):
     """The seven tools that write, in tau2's way."""
 
@@ -58,7 +62,7 @@ class WriteTools(ReadTools):
     def change_order(self, order: JsonRecord, **fields: object) -> str:
         """Replace fields of an order and show it."""
         order_id = order["order_id"]
-        self.put("orders", order_id, {**order, **fields})
+        self.change("orders", order_id, order, **fields)
         return self.text("orders", order_id)
 
     def credit(self, user_id: str, payment_method_id: str, amount: float) -> None:
@@ -67,7 +71,7 @@ class WriteTools(ReadTools):
         method = user["payment_methods"][payment_method_id]
         if is_gift_card(method):
             changed = {**method, "balance": round(method["balance"] + amount, 2)}
-            self.put("users", user_id, {**user, "payment_methods": {**user["payment_methods"], method["id"]: changed}})
+            self.change("users", user_id, user, payment_methods={**user["payment_methods"], method["id"]: changed})
 
     @tool(TOOLKIT, writes=True)
     def cancel_pending_order(self, order_id: str, reason: str) -> str:
@@ -121,7 +125,7 @@ class WriteTools(ReadTools):
     ) -> str:
         """Replace a user's default address; orders keep theirs."""
         user = self.user(user_id)
-        self.put("users", user_id, {**user, "address": address(address1, address2, city, country, state, zip)})
+        self.change("users", user_id, user, address=address(address1, address2, city, country, state, zip))
         return self.text("users", user_id)
 
     @tool(TOOLKIT, writes=True)
@@ -155,9 +159,8 @@ class WriteTools(ReadTools):
         check_counts(item_ids, order, "{} not found")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match")
-        pairs = list(zip(item_ids, new_item_ids, strict=True))
-        variants = self.new_variants(order, pairs, same_allowed=False)
-        difference = self.price_difference(order, pairs, variants)
+        trades = self.trades(order, item_ids, new_item_ids, same_allowed=False)
+        difference = self.price_difference(trades)
         method = self.payment_method(order["user_id"], payment_method_id)
         if is_gift_card(method) and method["balance"] < difference:
             raise ToolRefusal("Insufficient gift card balance to pay for the new item")
@@ -165,44 +168,45 @@ class WriteTools(ReadTools):
         kind = "payment" if difference > 0 else "refund"
         return self.change_order(
             order,
-            items=self.replaced_items(order["items"], pairs, variants),
+            items=self.replaced_items(order["items"], trades),
             status="pending (item modified)",
             payment_history=[*order["payment_history"], transaction(kind, abs(difference), payment_method_id)],
         )
 
-    def new_variants(self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool) -> list[JsonRecord]:
-        """The variant that each pair asks for, or the refusal of the first bad pair."""
-        variants = []
-        for item_id, new_item_id in pairs:
+    def trades(
+        self, order: JsonRecord, item_ids: Sequence[str], new_item_ids: Sequence[str], *, same_allowed: bool
+    ) -> list[Trade]:
+        """What each pair asks for, or the refusal of the first bad pair; callers have counted the items."""
+        products, found = self.base.tables["products"], []
+        for item_id, new_item_id in zip(item_ids, new_item_ids):  # noqa: B905  a keyword costs more than all the rest
             if not same_allowed and item_id == new_item_id:
                 raise ToolRefusal("The new item id should be different from the old item id")
-            available = self.base.tables["products"][first_item(order["items"], item_id)["product_id"]]["variants"]
-            if new_item_id not in available:
+            item = first_item(order["items"], item_id)
+            variant = products[item["product_id"]]["variants"].get(new_item_id)
+            if variant is None:
                 raise ToolRefusal("Variant not found")
-            if not available[new_item_id]["available"]:
+            if not variant["available"]:
                 raise ToolRefusal(f"New item {new_item_id} not found or available")
-            variants.append(available[new_item_id])
-        return variants
+            found.append((item, variant))
+        return found
 
-    def price_difference(self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]) -> float:
+    def price_difference(self, trades: list[Trade]) -> float:
         """What the new variants cost more, summed pair by pair and unrounded; the integer 0 without pairs."""
         difference = 0
-        for (item_id, _), variant in zip(pairs, variants, strict=True):
-            difference += variant["price"] - first_item(order["items"], item_id)["price"]
+        for item, variant in trades:
+            difference += variant["price"] - item["price"]
         return difference
 
-    def replaced_items(
-        self, items: list[JsonRecord], pairs: list[tuple[str, str]], variants: list[JsonRecord]
-    ) -> list[JsonRecord]:
+    def replaced_items(self, items: list[JsonRecord], trades: list[Trade]) -> list[JsonRecord]:
         """The items after the change: each gets price and options of the LAST variant (tau2's mistake).
 
         Ids are looked up again after each replacement, so a chain A to B, B to C moves one item twice, as in tau2.
         """
         changed = list(items)
-        for item_id, new_item_id in pairs:
-            place = changed.index(first_item(changed, item_id))
-            last = {"price": variants[-1]["price"], "options": variants[-1]["options"]}
-            changed[place] = {**changed[place], "item_id": new_item_id, **last}
+        for old, variant in trades:
+            held = first_item(changed, old["item_id"])
+            last = self.base.ordered(held, trades[-1][1])
+            changed[changed.index(held)] = last if variant is trades[-1][1] else {**last, "item_id": variant["item_id"]}
         return changed
 
     @tool(TOOLKIT, writes=True)
@@ -233,9 +237,8 @@ class WriteTools(ReadTools):
         check_counts(item_ids, order, "Number of {} not found.")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match.")
-        pairs = list(zip(item_ids, new_item_ids, strict=True))
-        variants = self.new_variants(order, pairs, same_allowed=self.exchanges_same_item)
-        difference = round(self.price_difference(order, pairs, variants), 2)
+        trades = self.trades(order, item_ids, new_item_ids, same_allowed=self.exchanges_same_item)
+        difference = round(self.price_difference(trades), 2)
         method = self.payment_method(order["user_id"], payment_method_id)
         if is_gift_card(method) and method["balance"] < difference:
             raise ToolRefusal("Insufficient gift card balance to pay for the price difference")
