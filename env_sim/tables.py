@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from env_sim.json_text import canonical_text, json_text
+from env_sim.json_text import canonical_text, json_text, text_text
 from env_sim.world import JsonRecord, hash_tables
 from schemas.errors import CorruptDatabaseError
 
@@ -55,11 +55,19 @@ class TableDatabase:
         self._part_texts[id(part)] = json_text(part)
 
     def value_text(self, value: object) -> str:
-        """What a tool prints for a field's new value; of a list, the parts that the base knows are not spelled again."""
-        if type(value) is list:
+        """What a tool prints for a field's new value; parts of a list that the base knows are not spelled again."""
+        kind = type(value)
+        if kind is str:
+            return text_text(value)
+        if kind is not list:
+            return json_text(value)
+        if value and type(value[0]) is dict:
             known = self._part_texts
             return f"[{', '.join([known.get(id(part)) or json_text(part) for part in value])}]"
-        return json_text(value)
+        try:
+            return f"[{', '.join(map(text_text, value))}]"
+        except TypeError:
+            return json_text(value)
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
         """Canonical text of every record of a table, ids sorted."""

@@ -206,8 +206,8 @@ class Environment:
                 return changed
         return self.base.tables[table].get(key)
 
-    def change(self, table: str, key: str, record: JsonRecord, /, **fields: object) -> None:
-        """Replace fields of a current record in this episode only; a new record has all its fields from an empty one."""
+    def change(self, table: str, key: str, record: JsonRecord, fields: JsonRecord) -> None:
+        """Replace fields of a current record in this episode only; a new record is an empty one with all fields new."""
         place = (table, key)
         self._changed[place] = {**record, **fields}
         earlier = self._fields.get(place)
@@ -218,13 +218,18 @@ class Environment:
             self._texts.pop(place, None)
 
     def text(self, table: str, key: str) -> str:
-        """What a tool prints for the current record."""
+        """What a tool prints for the current record: the base's texts, those of replaced fields in their places."""
         place = (table, key)
-        if place not in self._changed:
-            return self.base.text(table, key)
         text = self._texts.get(place)
         if text is None:
-            text = self._texts[place] = self._changed_text(table, key)
+            fields = self._fields.get(place)
+            if fields is None:
+                return self.base.text(table, key)
+            value_text = self.base.value_text
+            texts = {**self.base.field_texts(table, key)}
+            for name, value in fields.items():
+                texts[name] = f'"{name}": {value_text(value)}'
+            text = self._texts[place] = f"{{{', '.join(texts.values())}}}"
         return text
 
     def found_text(self, table: str, key: str) -> str | None:
@@ -232,22 +237,6 @@ class Environment:
         if self._changed and (table, key) in self._changed:
             return self.text(table, key)
         return self.base.text(table, key) if key in self.base.tables[table] else None
-
-    def _changed_text(self, table: str, key: str) -> str:
-        """The base's texts with those of the replaced fields in their places: few of an order's many."""
-        base = self.base
-        texts = {**base.field_texts(table, key)}
-        for name, value in self._fields[table, key].items():
-            texts[name] = f'"{name}": {base.value_text(value)}'
-        return f"{{{', '.join(texts.values())}}}"
-
-    def overlay(self) -> dict[str, dict[str, JsonRecord]]:
-        """The records that differ from the base, by table and id. Read only."""
-        tables: dict[str, dict[str, JsonRecord]] = {}
-        for (table, key), record in sorted(self._changed.items(), key=lambda entry: entry[0]):
-            if not _same(record, self.base.tables[table].get(key)):
-                tables.setdefault(table, {})[key] = record
-        return tables
 
     def state_key(self) -> StateKey:
         """A hashable value: two environments over one base are in the same state iff their keys are equal."""
@@ -303,11 +292,6 @@ def _spelled(name: str) -> str:
 def _replaced(record: JsonRecord, before: JsonRecord) -> Iterable[str]:
     """Names of the fields that are no longer the same object: few of an order's many, so the others cost no look."""
     return compress(record, map(is_not, record.values(), before.values()))
-
-
-def _same(one: JsonRecord, two: JsonRecord | None) -> bool:
-    """Equal in the hash too: to Python 1, 1.0 and True are one value."""
-    return two is not None and one == two and canonical_text(one) == canonical_text(two)
 
 
 def hash_tables(tables: Iterable[tuple[str, Mapping[str, str]]]) -> str:

@@ -65,7 +65,7 @@ class RetailDatabase(TableDatabase):
         place = (item["name"], item["product_id"], variant["item_id"])
         found = self._ordered.get(place)
         if found is None:
-            own = {key: variant[key] for key in ("item_id", "price", "options")}
+            own = {"item_id": variant["item_id"], "price": variant["price"], "options": variant["options"]}
             found = self._ordered[place] = {**item, **own}
             self.keep_part(found)
         return found
