@@ -311,7 +311,8 @@ def _secrets(scenario: Scenario, goal: Goal) -> Iterator[_Secret]:
 def _hidden_values(scenario: Scenario) -> list[str]:
     """Ids in the wishes' arguments that no words of the scenario hold, lower case."""
     who = scenario.identity
-    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or ""]
+    # Who has no zip code names the user id to say who it is.
+    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or who.user_id]
     known = " ".join([*own, *(text for goal in scenario.goals for text in goal.texts)]).lower()
     actions = [a for goal in scenario.goals for a in (goal.action, goal.accepted) if a]
     values = [value for action in actions for value in action.arguments.values()]

@@ -1,6 +1,7 @@
 """The airline's task-making side, put together."""
 
 from env_sim.domains.airline import DOMAIN
+from env_sim.domains.airline.causes import AirlineCauses
 from env_sim.domains.airline.compact import build_spec
 from env_sim.domains.airline.expert import Expert
 from env_sim.domains.airline.explorer import explore
@@ -18,5 +19,6 @@ KIT = TaskKit(
     explore=explore,
     write_task=write_task,
     expert=Expert,
+    causes=AirlineCauses(),
     soundness=SoundnessKit(WordPlanner, task_rules, case_rules, sequences=frozenset({"flights"})),
 )

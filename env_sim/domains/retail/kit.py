@@ -1,6 +1,7 @@
 """Retail's task-making side, put together."""
 
 from env_sim.domains.retail import DOMAIN
+from env_sim.domains.retail.causes import RetailCauses
 from env_sim.domains.retail.compact import build_spec
 from env_sim.domains.retail.damage import damages
 from env_sim.domains.retail.expert import Expert
@@ -25,5 +26,6 @@ KIT = TaskKit(
     naive=naive_agent,
     pairs=pairs,
     check_pattern=why_not,
+    causes=RetailCauses(),
     soundness=SoundnessKit(WordPlanner, task_rules, case_rules),
 )
