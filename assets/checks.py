@@ -103,6 +103,7 @@ def gate_context(warehouse: "Warehouse", profile: Profile, round: str) -> GateCo
         frame=frame,
         rounds=up_to(round),
         known_entity_ids=domain.published_entity_ids(),
+        known_grams=domain.published_grams(),
         patterns=frozenset([*(each.name for each in load_task_kit(profile.domain).patterns), *profile.patterns]),
         replay=lambda task: replay(profile.domain, databases(), task).reason,
         rescore=rescore,

@@ -20,6 +20,7 @@ from env_sim.pool import (
 )
 from env_sim.tasks import explore, replay
 from quality.plots import pool_plot
+from quality.task_words import without_duplicates
 from schemas import FailureCluster, Task, Trajectory, Verdict
 
 GROUP = "injection"
@@ -28,6 +29,12 @@ Context = dg.AssetExecutionContext
 
 def _plan(stage: Stage) -> PatternPlan:
     return injection_plan(stage.profile, stage.read(FailureCluster, "failure_clusters"))
+
+
+def accepted_tasks(stage: Stage) -> dict[str, list[Task]]:
+    """Tasks that replayed, by round, of the rounds so far."""
+    verdicts = stage.read_rounds(Verdict, "executable_tasks")
+    return {key: [row.task for row in rows if row.executable] for key, rows in verdicts.items()}
 
 
 @dg.asset(group_name=GROUP, kinds={"lance"}, partitions_def=ROUNDS, deps=["failure_clusters", "train_databases"])
@@ -94,9 +101,8 @@ def executable_tasks(context: Context, warehouse: WarehouseResource, profile: Pr
 def task_pool(context: Context, warehouse: WarehouseResource, profile: ProfileResource) -> dg.MaterializeResult:
     """All accepted tasks of the rounds so far, each once, weighted by the mixing policy."""
     stage = Stage(context, warehouse, profile)
-    verdicts = stage.read_rounds(Verdict, "executable_tasks")
-    accepted = {key: [row.task for row in rows if row.executable] for key, rows in verdicts.items()}
-    rows = build_pool(accepted, stage.profile.mix, _plan(stage))
+    accepted, config = accepted_tasks(stage), stage.profile.duplicates
+    rows = build_pool(without_duplicates(accepted, config), stage.profile.mix, _plan(stage))
     told = {
         "duplicate_share": 1 - len(rows) / max(1, sum(map(len, accepted.values()))),
         "patterns": table_of(("pattern", "tasks", "share"), pattern_table([row.task for row in rows])),

@@ -21,6 +21,7 @@ from env_sim.task_kits import load_task_kit
 from quality.clusters import ClusterConfig
 from quality.gate import GateLimits
 from quality.judge import LlmJudgeConfig
+from quality.task_words import DuplicateConfig
 from schemas import ConfigError
 from schemas.folders import folder_of
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
@@ -128,6 +129,7 @@ class Profile(Settings):
     reward: RewardConfig = _defaults(RewardConfig)
     judge: JudgeRole = _defaults(JudgeRole)
     clusters: ClusterConfig = _defaults(ClusterConfig)
+    duplicates: DuplicateConfig = _defaults(DuplicateConfig)
     limits: GateLimits = _defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)
     """Processes of rollouts and training, one thread each; as many as there are cores."""

@@ -27,7 +27,7 @@ EnvironmentT = TypeVar("EnvironmentT", bound=Environment)
 
 
 class PackagedDomain(Generic[BaseT, EnvironmentT]):
-    """A domain whose package holds `tool_schemas.json`, `rulebook.md` and `tau2_entity_ids.txt`."""
+    """A domain whose package holds `tool_schemas.json`, `rulebook.md` and tau2's ids and word grams as text files."""
 
     name: ClassVar[str]
     """The folder under `env_sim/domains`."""
@@ -62,6 +62,10 @@ class PackagedDomain(Generic[BaseT, EnvironmentT]):
     def published_entity_ids(self) -> frozenset[str]:
         """Ids of tau2's own database of this domain, which no generated one may hold."""
         return frozenset().union(*published_ids(self.name).values())
+
+    def published_grams(self) -> frozenset[str]:
+        """Hashed word grams of what tau2's users of this domain are told (see `word_grams`)."""
+        return _published_grams(self.name)
 
     def database_row(self, split: str, index: int, seed: int, n_users: int) -> DatabaseRow:
         """Describe the generated database (split, index, seed, n_users) as a stored row.
@@ -125,6 +129,12 @@ def published_ids(domain_name: str) -> dict[str, frozenset[str]]:
     lines = _text(domain_name, "tau2_entity_ids.txt").splitlines()
     kinds = (line.split() for line in lines if line and not line.startswith("//"))
     return {kind: frozenset(ids) for kind, *ids in kinds}
+
+
+@cache
+def _published_grams(domain_name: str) -> frozenset[str]:
+    lines = _text(domain_name, "tau2_word_grams.txt").splitlines()
+    return frozenset(gram for line in lines if not line.startswith("//") for gram in line.split())
 
 
 @cache

@@ -336,6 +336,10 @@ class Domain(Protocol):
         """Ids of published benchmarks of this domain, which no generated database may hold."""
         ...
 
+    def published_grams(self) -> frozenset[str]:
+        """Hashed word grams of what users are told in published benchmarks of this domain (see `word_grams`)."""
+        ...
+
     def open_database(self, row: DatabaseRow) -> Database:
         """Make the database of a stored row again and verify it."""
         ...

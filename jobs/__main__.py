@@ -1,4 +1,4 @@
-"""The command line: `python -m jobs demo | control | round | ablation | waive | report | table | ui`.
+"""The command line: `python -m jobs demo | control | round | ablation | waive | report | table | search | ui`.
 
 An error of ours is one clear line and exit code 2; what is not ours keeps its traceback.
 """
@@ -20,6 +20,7 @@ from assets.rounds import ROUND_KEYS, known_round
 from jobs.stopping import STOPPED
 from schemas import ConfigError, FaultlineError, GateWaiver
 from schemas.ids import round_key, round_number
+from schemas.search import MODES, SEARCHED
 from schemas.store import Warehouse
 from schemas.terminal import existing_warehouse, put_file
 
@@ -116,6 +117,15 @@ def table(options: argparse.Namespace) -> None:
     _say("\n\n".join(results_of(root) for root in options.warehouse))
 
 
+def search(options: argparse.Namespace) -> None:
+    """Rows like some words, or like a stored row."""
+    from jobs.likeness import found_text
+
+    key = _round(options.round) if options.round else None
+    wanted = (options.words, options.like, options.mode, key, options.limit)
+    _say(found_text(options.warehouse, options.table, *wanted))
+
+
 def ui(options: argparse.Namespace) -> None:
     """Dagster's UI on loopback, over the warehouse and its history."""
     from jobs.home import prepare_home
@@ -208,6 +218,14 @@ def _parser() -> argparse.ArgumentParser:
     table_command = commands.add_parser("table", help="print stored tables again")
     table_command.add_argument("--warehouse", nargs="+", default=[DEFAULT_ROOT], help="folders")
     table_command.set_defaults(run=table)
+    search_command = commands.add_parser("search", parents=[common], help="rows like these words, or like a row")
+    search_command.add_argument("words", nargs="?", help="what to look for")
+    search_command.add_argument("--table", choices=SEARCHED, default=SEARCHED[0], help="default: %(default)s")
+    search_command.add_argument("--like", metavar="ID", help="a row of the table instead of words")
+    search_command.add_argument("--mode", choices=MODES, default="hybrid", help="default: %(default)s")
+    search_command.add_argument("--round", help="only rows of this round, as 3 or round-003")
+    search_command.add_argument("--limit", type=int, default=10)
+    search_command.set_defaults(run=search)
     ui_command = commands.add_parser("ui", parents=[common], help="Dagster's UI on loopback")
     ui_command.add_argument("--port", type=int, default=3000)
     ui_command.set_defaults(run=ui)

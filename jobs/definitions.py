@@ -6,14 +6,14 @@ one process, because a step of its own process costs five seconds and the traine
 
 import dagster as dg
 
-from assets import diagnosis, injection, reports, rollouts, sft, tasks, training
+from assets import diagnosis, injection, likeness, reports, rollouts, sft, tasks, training
 from assets.checks import all_checks
 from assets.column_metadata import described
 from assets.resources import ProfileResource, TrainerResource, WarehouseResource
 from jobs.advance_round import advance_round
 from jobs.loop import JOBS
 
-_MODULES = [tasks, sft, rollouts, diagnosis, injection, training, reports]
+_MODULES = [tasks, sft, rollouts, diagnosis, injection, likeness, training, reports]
 
 
 def code_location(trainer: TrainerResource) -> dg.Definitions:

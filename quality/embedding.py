@@ -2,8 +2,8 @@
 
 Holds the `Embedder` protocol and its local implementation (TF-IDF, then a truncated SVD: latent semantic analysis).
 Deliberately not a neural model: the embedded profile needs no weights and no network. The cluster profile passes its
-own. Vectors of two calls are not comparable, because the vocabulary is that of the given texts: embed what you
-compare together.
+own. Its vectors of two calls are not comparable, because the vocabulary is that of the given texts: embed what you
+compare together. `HashedEmbedder` has no vocabulary: its vectors are stored and searched.
 """
 
 import re
@@ -15,6 +15,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.derived import VECTOR_WIDTH
 
 Vectors = NDArray[np.float64]
 
@@ -91,6 +93,27 @@ def unit_rows(vectors: Vectors) -> Vectors:
     """Rows scaled to length 1; a zero row stays zero and is then at distance 1 from everything."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(norms > 0, norms, 1.0)
+
+
+@dataclass(frozen=True)
+class HashedEmbedder:
+    """Words and pairs of words hashed into a fixed width: no vocabulary, so vectors of all calls can be compared.
+
+    Made for storing. It sees shared words, not synonyms; the cluster profile stores a neural model's vectors instead.
+    """
+
+    width: int = VECTOR_WIDTH
+    name: str = "hashed-words/1"
+    """Stored beside every vector."""
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """One row per text, of length 1; zeros for a text without content words."""
+        from scipy.sparse import csr_matrix
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        # scikit-learn reads the analyzer's type from its default, which is a word.
+        hashing = HashingVectorizer(n_features=self.width, analyzer=terms_of)  # pyright: ignore[reportArgumentType]
+        return csr_matrix(hashing.transform([normalised(text) for text in texts])).toarray().astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from schemas import (
     Verdict,
     Violation,
 )
+from schemas.derived import Embedding, NearDuplicate
 from schemas.errors import GateError
 
 T = TypeVar("T")
@@ -77,6 +78,9 @@ class GateLimits(BaseModel):
     """Fall of the success rate since the last round. 0.25: a policy that fell so far has collapsed."""
     near_duplicate: float = Field(default=0.8, gt=0, le=1)
     """Jaccard similarity of word 5-grams at which two tasks are one. See `quality.decontamination`."""
+    max_published_share: float = Field(default=0.3, gt=0, le=1)
+    """Word 5-grams of a task that a published benchmark's texts hold. 0.3: phrases of the trade ("i want to exchange
+    the") make up to 0.17 of a short wish of our own; a task with one sentence in three copied is theirs."""
     max_same_request_share: float = Field(default=0.05, ge=0, le=1)
     """Tasks that ask in the very words of a held-out one, for another user and other orders. 0.05: short stock phrases
     repeat (2 % of the demonstrated tasks); more means that the writer has too few words."""
@@ -104,6 +108,8 @@ class GateContext:
     """Round keys up to and including this one, in order; empty outside the loop."""
     known_entity_ids: frozenset[str] = frozenset()
     """Entities of published benchmarks, which no generated database may hold."""
+    known_grams: frozenset[str] = frozenset()
+    """Hashed word grams of published benchmarks' texts (see `env_sim.word_grams`), which no task may repeat."""
     patterns: frozenset[str] = frozenset()
     """Names in the domain's pattern table; empty leaves names unchecked."""
     replay: Callable[[Task], str] | None = None
@@ -254,6 +260,10 @@ def row_id(row: Record) -> str:
             return f"{row.policy}/{row.policy_version}/{row.task_id}"
         case PassHatK():
             return f"{row.policy}/{row.policy_version}/k={row.k}"
+        case Embedding():
+            return row.row_id
+        case NearDuplicate():
+            return row.dropped_id
         case Violation():
             return f"{row.trajectory_id}/{row.turn}/{row.rule}/{row.evidence}"
         case _:

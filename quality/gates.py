@@ -1,8 +1,8 @@
 """Which gates guard which table, and how to run them.
 
-The rules are in `world_gates`, `episode_gates`, `conduct_gates`, `shape_gates`, `result_gates`, `decontamination` and
-`drift`; what a gate is, in `gate`. Schema, ranges and value sets are Great Expectations' part (`suites`). A table
-without an entry here is unknown, never ungated by accident.
+The rules are in `world_gates`, `episode_gates`, `conduct_gates`, `shape_gates`, `result_gates`, `likeness_gates`,
+`decontamination` and `drift`; what a gate is, in `gate`. Schema, ranges and value sets are Great Expectations' part
+(`suites`). A table without an entry here is unknown, never ungated by accident.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from quality import conduct_gates as conduct
 from quality import drift
 from quality import episode_gates as episodes
+from quality import likeness_gates as likeness
 from quality import result_gates as results
 from quality import shape_gates as shapes
 from quality import world_gates as worlds
@@ -202,6 +203,16 @@ _GATES: dict[str, tuple[Gate, ...]] = {
     "failure_clusters": (
         _IDS,
         Gate("clusters_add_up", episodes.clusters_add_up, "cluster this round's explanations again"),
+    ),
+    # A round without failures and without new tasks has no words, and most have no pair: these two may be empty.
+    "embeddings": (
+        _IDS,
+        Gate("words_current", likeness.words_current, "embed this round's explanations and new tasks again"),
+        Gate("vectors_comparable", likeness.vectors_comparable, "embed the round anew with one model"),
+    ),
+    "near_duplicates": (
+        _IDS,
+        Gate("pairs_hold", likeness.pairs_hold, "look for the pairs again among the accepted tasks"),
     ),
     "base_checkpoint": _CHECKPOINTS,
     "sft_checkpoint": _CHECKPOINTS,

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from schemas.derived import Embedding, NearDuplicate
 from schemas.errors import ConfigError, UnknownTableError
 from schemas.fields import JSON_FIELDS, NUMBERS, Column, column_of, nested_record
 from schemas.migrations import MIGRATIONS, Migration, Upgrade, reaching
@@ -81,6 +82,8 @@ TABLE_MEANINGS: dict[str, str] = {
     "baseline_test_violations": "Breaches of the rulebook in the baseline's test episodes, with the turn.",
     "test_violations": "Breaches of the rulebook in the RL policy's test episodes, with the turn.",
     "rl_violations": "Breaches of the rulebook in the training episodes, with the turn.",
+    "embeddings": "Words and vectors of explanations and new pool tasks, for search by meaning.",
+    "near_duplicates": "Pairs of accepted tasks that ask for the same in nearly the same words.",
     "gate_results": "The newest verdict of every gate on every round of every table.",
     "gate_waivers": "Which rounds people let be read although a gate objects, and why.",
 }
@@ -197,6 +200,8 @@ def _tables() -> dict[str, TableSpec]:
         *(TableSpec(f"{kind}_metrics", TrainStep) for kind in ("sft", "rl")),
         *(TableSpec(f"{split}_outcomes", TaskOutcome) for split in ("baseline_test", "test", "validation")),
         *(TableSpec(f"{kind}_report", PassHatK) for kind in ("pass_hat_k", "reward_ablation")),
+        TableSpec("embeddings", Embedding),
+        TableSpec("near_duplicates", NearDuplicate),
         TableSpec("gate_results", GateResult, gated=False, extra=CHECK_COLUMNS),
         TableSpec("gate_waivers", GateWaiver, gated=False, extra=CHECK_COLUMNS),
     ]

@@ -95,7 +95,7 @@ class Column:
     @property
     def is_list(self) -> bool:
         """Whether a value is a list."""
-        return pa.types.is_list(self.type)
+        return pa.types.is_list(self.type) or pa.types.is_fixed_size_list(self.type)
 
     def walk(self, before: str = "") -> Iterator[tuple[str, "Column"]]:
         """This column and all fields inside it by path: `reward.total`, `messages[].role`."""
@@ -205,6 +205,14 @@ def _values(plain: object) -> tuple[str, ...]:
     return ()
 
 
+def _fixed_length(parts: _Parts) -> int:
+    """Length of a list whose bounds leave only one, 0 for other lists."""
+    bounds = {
+        key: getattr(mark, key) for mark in parts.marks for key in ("min_length", "max_length") if hasattr(mark, key)
+    }
+    return bounds.get("max_length", 0) if bounds.get("min_length") == bounds.get("max_length") else 0
+
+
 def _unit(name: str, item: _Parts) -> str:
     for mark in item.marks:
         if isinstance(mark, Unit):
@@ -221,6 +229,9 @@ def _arrow_type(parts: _Parts, name: str, fields: tuple[Column, ...], where: str
     item = _item(parts)
     if item is not parts:
         kind = _arrow_type(item, "", fields, where)
+        if width := _fixed_length(parts):
+            # Lance keeps no "not null" on the numbers of a vector.
+            return pa.list_(kind, width)
         return pa.list_(pa.field("item", kind, item.nullable))
     if name in JSON_FIELDS or _values(parts.plain):
         return pa.string()

@@ -47,20 +47,20 @@ def require_content(
             raise _corrupt(spec, round, "other values", files)
 
 
-def content_hash(rows: pa.Table) -> str:
+def content_hash(rows: pa.Table, like: str = "") -> str:
     """Hash of rows in the columns that they have, their marks left out; the same for equal values in other buffers."""
     plain = rows.drop_columns([ROUND_FINGERPRINT])
     columns = [pa.array(column.to_pylist(), column.type) for column in plain.columns]
-    return fingerprint(pa.Table.from_arrays(columns, schema=plain.schema))
+    return fingerprint(pa.Table.from_arrays(columns, schema=plain.schema), like)
 
 
 def _is(rows: pa.Table, expected: str) -> bool:
-    if fingerprint(rows.drop_columns([ROUND_FINGERPRINT])) == expected:
+    if fingerprint(rows.drop_columns([ROUND_FINGERPRINT]), expected) == expected:
         return True
     # Equal values may lie in other buffers than they were written from (what stands below a null, for one), so a
     # difference counts only between tables that were built in one way. Slow, and hardly ever needed.
     try:
-        return content_hash(rows) == expected
+        return content_hash(rows, expected) == expected
     except (pa.ArrowException, ValueError):
         return False
 

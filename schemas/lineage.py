@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from schemas.errors import WarehouseError
 from schemas.store import Warehouse
 
@@ -94,10 +97,18 @@ class _Walk:
         columns = ["explanation_id", "trajectory_id", "text", "blame", "pattern"]
         return self.find("judge_explanations", columns, column, values)
 
-    def find_clusters(self, holds: Callable[[Row], bool]) -> list[Row]:
-        """The table of clusters is small and its members are lists, so it is read whole."""
-        columns = ["round", "cluster_id", "label", "pattern", "size", "share", "explanation_ids"]
-        return [row for row in self.warehouse.find("failure_clusters", {}, columns).to_pylist() if holds(row)]
+    def find_clusters(self, values: Iterable[str | None]) -> list[Row]:
+        columns = ["cluster_id", "label", "pattern", "size", "share", "explanation_ids"]
+        return self.find("failure_clusters", columns, "cluster_id", values)
+
+    def find_clusters_of(self, explanation_ids: Sequence[str]) -> list[Row]:
+        """A cluster's members are a list, which no look-up finds: all lists are read, then the rows of those wanted."""
+        members = self.warehouse.find("failure_clusters", {}, ["cluster_id", "explanation_ids"])
+        wanted = pa.array(explanation_ids, pa.string())
+        lists = members.column("explanation_ids").combine_chunks()
+        held = pc.is_in(lists.flatten(), value_set=wanted)  # pyright: ignore[reportAttributeAccessIssue]
+        rows = pc.list_parent_indices(lists).filter(held)  # pyright: ignore[reportAttributeAccessIssue]
+        return self.find_clusters(members.column("cluster_id").take(rows).to_pylist())
 
     def find_tasks(self, column: str, values: Iterable[str]) -> list[Row]:
         columns = ["task_id", "pattern", "intent", "scenario", "source_trajectory_id", "cluster_id"]
@@ -110,8 +121,7 @@ class _Walk:
     def up_from_tasks(self) -> None:
         """Sources and clusters of the tasks, and what is behind the clusters."""
         self.sources = self.find_sources()
-        wanted = {task["cluster_id"] for task in self.tasks}
-        self.clusters = self.find_clusters(lambda row: row["cluster_id"] in wanted)
+        self.clusters = self.find_clusters(_column(self.tasks, "cluster_id"))
         self.up_from_clusters()
 
     def up_from_clusters(self) -> None:
@@ -127,8 +137,7 @@ class _Walk:
 
     def down_from_explanations(self) -> None:
         """Clusters that hold the explanations, and the tasks made for them."""
-        wanted = set(_column(self.explanations, "explanation_id"))
-        self.clusters = self.find_clusters(lambda row: not wanted.isdisjoint(row["explanation_ids"]))
+        self.clusters = self.find_clusters_of(_column(self.explanations, "explanation_id"))
         self.down_from_clusters()
 
     def down_from_clusters(self) -> None:
@@ -182,7 +191,7 @@ def _from_explanation(walk: _Walk, identity: str) -> bool:
 
 
 def _from_cluster(walk: _Walk, identity: str) -> bool:
-    walk.clusters = walk.find_clusters(lambda row: row["cluster_id"] == identity)
+    walk.clusters = walk.find_clusters([identity])
     walk.up_from_clusters()
     walk.down_from_clusters()
     return bool(walk.clusters)

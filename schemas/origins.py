@@ -77,6 +77,8 @@ ORIGINS: dict[str, Origins] = {
     },
     "executable_tasks": _copied(Task, "injected_tasks"),
     "task_pool": _copied(Task, "executable_tasks"),
+    "embeddings": {"row_id": ("judge_explanations.explanation_id", "task_pool.task_id")},
+    "near_duplicates": dict.fromkeys(("kept_id", "dropped_id"), ("executable_tasks.task_id",)),
     "rl_checkpoint": {"parent_checkpoint_id": _versions("sft_checkpoint", "round_policy")},
     "rl_rollouts": {
         **_played("task_pool", "train_databases"),

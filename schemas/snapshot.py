@@ -4,7 +4,7 @@ Used by `lance_table` and `store`. Rows of an older schema version are read thro
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,25 @@ class Snapshot:
             rows = rows.filter(pc.field(name).isin(list(where[name])))
         return rows.select(list(columns))
 
+    def batches(
+        self, columns: Sequence[str], where: Mapping[str, Sequence[str]], n_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """As `rows`, at most so many at a time; in memory are only the batches under way.
+
+        Rows of an older schema version are read at once.
+        """
+        if self.upgrade is not None:
+            yield from self.rows(columns, where).to_batches(max_chunksize=n_rows)
+            return
+        with self.table.damage(self.version):
+            yield from self.dataset.to_batches(
+                columns=list(columns),
+                filter=_predicate(where),
+                batch_size=n_rows,
+                batch_readahead=2,
+                fragment_readahead=1,
+            )
+
     def whole(self, round: str) -> pa.Table:
         """All columns of a round's rows, in stored order, once they are found to be as they were written.
 
@@ -103,4 +122,5 @@ def _predicate(where: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def _one_of(column: str, values: Sequence[str]) -> str:
-    return "(" + " OR ".join(equal(column, value) for value in values) + ")" if values else "false"
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"`{column}` IN ({quoted})" if values else "false"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from schemas.columns import ROUND, TABLES, TableSpec
-from schemas.errors import WarehouseError
+from schemas.errors import CorruptTableError, WarehouseError
 from schemas.views import VIEWS, View
 
 __all__ = ["Source", "answer"]
@@ -32,6 +32,10 @@ _NESTED_FILTER = "nested references in pushdown filters"
 """Lance takes no filter on a field inside a struct (`where reward.success < 1`); DuckDB filters such rows itself."""
 
 
+_CATALOG = re.compile(r"information_schema|pg_catalog|sqlite_master|duckdb_|pragma_|show", re.IGNORECASE)
+"""Questions about the tables themselves."""
+
+
 def answer(query: str, source: Source, up_to: str | None = None) -> pa.Table:
     """The rows of one SELECT.
 
@@ -44,22 +48,30 @@ def answer(query: str, source: Source, up_to: str | None = None) -> pa.Table:
         WarehouseError: When the query isn't one SELECT, or DuckDB refuses it.
         CorruptTableError: When a table that the query needs is damaged.
     """
+    every_table = _CATALOG.search(query) is not None
     try:
-        return _answer(query, source, up_to, filters_in_lance=True)
+        return _answer(query, source, up_to, every_table=every_table)
+    except duckdb.CatalogException:
+        # With all names at hand DuckDB says which one was meant.
+        every_table, filters_in_lance = True, True
     except (duckdb.Error, pa.ArrowException) as error:
         if _NESTED_FILTER not in str(error):
             raise _refused(error) from error
+        filters_in_lance = False
     try:
-        return _answer(query, source, up_to, filters_in_lance=False)
+        return _answer(query, source, up_to, every_table=every_table, filters_in_lance=filters_in_lance)
     except (duckdb.Error, pa.ArrowException) as error:
         raise _refused(error) from error
 
 
-def _answer(query: str, source: Source, up_to: str | None, *, filters_in_lance: bool) -> pa.Table:
+def _answer(
+    query: str, source: Source, up_to: str | None, *, every_table: bool, filters_in_lance: bool = True
+) -> pa.Table:
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         _require_select(connection, query)
         views = [view for view in VIEWS.values() if _names(query, view.name)]
-        _register_tables(connection, " ".join([query, *(view.sql for view in views)]), source, up_to)
+        text = " ".join([query, *(view.sql for view in views)])
+        _register_tables(connection, text, source, up_to, every_table=every_table)
         _make_views(connection, views)
         if not filters_in_lance:
             connection.execute("SET disabled_optimizers = 'filter_pushdown'")
@@ -77,12 +89,21 @@ def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
         raise WarehouseError(f"sql: expected one SELECT, got {got}; the warehouse is read-only from SQL")
 
 
-def _register_tables(connection: duckdb.DuckDBPyConnection, text: str, source: Source, up_to: str | None) -> None:
+def _register_tables(
+    connection: duckdb.DuckDBPyConnection, text: str, source: Source, up_to: str | None, *, every_table: bool
+) -> None:
+    """The tables whose names the text holds: opening all takes longer than most answers, a second on object stores."""
     for name, spec in TABLES.items():
-        # Opening all would take a second on an object store, and a damaged one must not take down the others.
-        if not _names(text, name):
+        named = _names(text, name)
+        if not named and not every_table:
             continue
-        rows = source(spec)
+        try:
+            rows = source(spec)
+        except CorruptTableError:
+            # A damaged table must not take down questions about the others.
+            if named:
+                raise
+            continue
         if up_to is None:
             connection.register(name, rows)
         else:

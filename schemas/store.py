@@ -8,23 +8,19 @@ enforced here), or keep secrets: an object store's keys are read from the enviro
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 import lance
 import polars as pl
 import pyarrow as pa
 
-from schemas.codec import from_arrow, to_arrow
+from schemas.codec import from_arrow, sealed, to_arrow
 from schemas.columns import ROUND, TABLES, TableSpec, table_spec
-from schemas.errors import (
-    ConfigError,
-    CorruptTableError,
-    UnknownRoundError,
-    WarehouseError,
-)
+from schemas.errors import ConfigError, CorruptTableError, UnknownRoundError, WarehouseError
 from schemas.folders import checkpoint_folder
 from schemas.guard import Guard, fingerprints_of
 from schemas.ids import content_id, round_number
@@ -77,8 +73,11 @@ class Warehouse:
 
     # Writing
 
-    def replace_round(self, table: str, round: str, rows: Sequence[Record]) -> int:
+    def replace_round(self, table: str, round: str, rows: Sequence[Record] | pa.Table) -> int:
         """Make these rows the whole content of one round, atomically; returns the table's new version.
+
+        Rows by the hundred thousand may come as columns, without the round and what the store fills; these are checked
+        for type and null only, not as records are.
 
         Raises:
             ConcurrentWriteError: When another writer replaced the same round since we began.
@@ -87,8 +86,11 @@ class Warehouse:
         spec = table_spec(table)
         if table in ("gate_results", "gate_waivers"):
             raise ConfigError(f"{table}[{round}]: expected verdicts one by one, got a round; use record_gate or waive")
-        data = to_arrow(spec, rows, _checked_round(round))
-        return self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
+        build = sealed if isinstance(rows, pa.Table) else to_arrow
+        data = build(spec, rows, _checked_round(round))
+        written = self._table(spec).replace(round, equal(ROUND, round), data, claim=claim_of(round))
+        self._table(spec).index()
+        return written
 
     def record_gate(self, result: GateResult, *, version: int | None = None) -> int:
         """Keep one gate's verdict, instead of the same gate's earlier one on the same round.
@@ -180,20 +182,35 @@ class Warehouse:
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """As `read`, without building records; `columns` reads only those, and can't notice changed values."""
-        spec = table_spec(table)
         if round is not None and rounds is not None:
             raise ConfigError(f"{table}[{round}]: expected round or rounds, got both; give one")
-        snapshot = self._snapshot(spec, version)
+        spec = table_spec(table)
         wanted = [round] if round is not None else rounds
-        wanted = _rounds(snapshot) if wanted is None else list(wanted)
-        self._require_rounds(spec, snapshot, wanted)
-        Guard(self.root).require(spec, snapshot, wanted, pinned=version is not None, allow_ungated=allow_ungated)
+        snapshot, wanted = self._readable(spec, wanted, version=version, allow_ungated=allow_ungated)
         schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
         if snapshot is None or not wanted:
             return schema.empty_table()
         if columns is None:
             return pa.concat_tables([snapshot.whole(key) for key in wanted])
         return pa.concat_tables([snapshot.rows(schema.names, {ROUND: [key]}) for key in wanted])
+
+    def batches(
+        self,
+        table: str,
+        rounds: Sequence[str] | None = None,
+        *,
+        version: int | str | None = None,
+        allow_ungated: bool = False,
+        columns: Sequence[str] | None = None,
+        n_rows: int = 128,
+    ) -> Iterator[pa.RecordBatch]:
+        """As `read_arrow`, a few rows at a time: memory stays the same however large the table is; not hashed."""
+        spec = table_spec(table)
+        snapshot, wanted = self._readable(spec, rounds, version=version, allow_ungated=allow_ungated)
+        if snapshot is None:
+            return iter(())
+        names = columns or spec.schema.names
+        return chain.from_iterable(snapshot.batches(names, {ROUND: [key]}, n_rows) for key in wanted)
 
     def find(self, table: str, where: Mapping[str, Sequence[str]], columns: Sequence[str]) -> pa.Table:
         """Some columns of the rows in which each column of `where` holds one of its texts; gates are not asked.
@@ -202,7 +219,7 @@ class Warehouse:
             UnknownTableError, CorruptTableError: As `read` does.
         """
         spec = table_spec(table)
-        if (snapshot := self._snapshot(spec)) is None:
+        if (snapshot := self._table(spec).snapshot(cached=True)) is None:
             return pa.schema([spec.schema.field(name) for name in columns]).empty_table()
         return snapshot.rows(columns, where)
 
@@ -318,6 +335,16 @@ class Warehouse:
 
     def _snapshot(self, spec: TableSpec, version: int | str | None = None) -> Snapshot | None:
         return self._table(spec).snapshot(version)
+
+    def _readable(
+        self, spec: TableSpec, rounds: Sequence[str] | None, *, version: int | str | None, allow_ungated: bool
+    ) -> tuple[Snapshot | None, list[str]]:
+        """A snapshot and its rounds, all of them when none are named, after every refusal."""
+        snapshot = self._snapshot(spec, version)
+        wanted = _rounds(snapshot) if rounds is None else list(rounds)
+        self._require_rounds(spec, snapshot, wanted)
+        Guard(self.root).require(spec, snapshot, wanted, pinned=version is not None, allow_ungated=allow_ungated)
+        return snapshot, wanted
 
     def _require_rounds(self, spec: TableSpec, snapshot: Snapshot | None, wanted: Sequence[str]) -> None:
         known = _rounds(snapshot)

@@ -1,6 +1,6 @@
 """All side-by-side measurements: `python -m tests.bench`."""
 
-from tests.bench import bench_airline, bench_chat, bench_env, bench_monitor, bench_scale
+from tests.bench import bench_airline, bench_chat, bench_env, bench_monitor, bench_scale, bench_warehouse
 
 if __name__ == "__main__":
     bench_env.main()
@@ -8,3 +8,4 @@ if __name__ == "__main__":
     bench_scale.main([])
     bench_monitor.main()
     bench_chat.main([])
+    bench_warehouse.main([])

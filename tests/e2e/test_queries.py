@@ -13,10 +13,12 @@ QUESTIONS: dict[str, str] = dict(re.findall(r"^### ([^\n]+)\n\n```sql\n(.*?)^```
 
 MAY_BE_EMPTY = (
     "Which tasks were rejected, and why?",
+    "Which accepted tasks say the same twice, and were both trained on?",
     "Which gate failed, in which round, and on which ids?",
     "What was unlearnt: which test tasks did SFT solve more often than the newest policy?",
 )
-"""Good news has no rows: on this loop nothing is rejected, no gate fails, and skill only grows."""
+"""Good news has no rows: on this loop nothing is rejected, no gate fails, nothing is said
+twice, and skill only grows."""
 
 
 def test_the_questions_are_all_found() -> None:

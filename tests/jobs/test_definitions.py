@@ -27,6 +27,8 @@ ROUND_ASSETS = {
     "injected_tasks",
     "executable_tasks",
     "task_pool",
+    "embeddings",
+    "near_duplicates",
     "rl_checkpoint",
     "rl_rollouts",
     "rl_violations",

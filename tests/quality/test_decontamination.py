@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from env_sim.word_grams import hashed_grams
 from quality.decontamination import nearest, words_said
 from schemas import Action, Criteria, Identity, PoolTask, Record, Task
 from tests.quality.builders import make_task
@@ -107,3 +108,15 @@ def test_all_that_the_user_can_say_is_compared() -> None:
     said = words_said(worded("good day. hello."))
     for part in ("Mei", "Kovacs", "10001", "good day. hello.", "cancel it"):
         assert part in said
+
+
+def test_a_task_in_a_published_benchmark_s_words_is_found_and_one_that_shares_a_phrase_is_not() -> None:
+    stored = held(make_task(8, "test"))
+    theirs = hashed_grams(LONG.upper())
+    copied = result_of("decontaminated", "injected_tasks", [worded(LONG)], context_of(stored, known_grams=theirs))
+    assert not copied.passed and "of its words from a published benchmark" in copied.message and copied.bad_ids
+    own = (
+        "i bought a kettle and a lamp last week but my sister has both so the parcel came late and may go back unopened"
+    )
+    phrase = result_of("decontaminated", "injected_tasks", [worded(own)], context_of(stored, known_grams=theirs))
+    assert phrase.passed and 0 < phrase.numbers["max_published_share"] < 0.3

@@ -26,9 +26,14 @@ TO_DO = (
 
 
 def shape(kind: pa.DataType) -> object:
-    """A type as JSON: a struct is an object, a list is an array of one, `?` in a name says that null is allowed."""
+    """A type as JSON: a struct is an object, a list is an array of one, `?` in a name says that null is allowed.
+
+    A list of a fixed length is an array of its items' type and the length; its items may be null.
+    """
     if pa.types.is_struct(kind):
         return columns(kind)
+    if pa.types.is_fixed_size_list(kind):
+        return [shape(kind.value_type), kind.list_size]
     return [shape(kind.value_type)] if pa.types.is_list(kind) else str(kind)
 
 
@@ -40,6 +45,8 @@ def type_of(kind: object) -> pa.DataType:
     """The type of a shape."""
     if isinstance(kind, dict):
         return pa.struct(fields_of(kind))
+    if isinstance(kind, list) and len(kind) > 1:
+        return pa.list_(type_of(kind[0]), kind[1])
     if isinstance(kind, list):
         return pa.list_(pa.field("item", type_of(kind[0]), nullable=False))
     return pa.type_for_alias(kind)
