@@ -7,6 +7,7 @@ in place would silently corrupt all of them. Which tables there are, and what a 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -54,7 +55,7 @@ class TableDatabase:
         """Spell a part of records once. It must live as long as this base and never change."""
         self._part_texts[id(part)] = json_text(part)
 
-    def value_text(self, value: object) -> str:
+    def value_text(self, value: Any) -> str:
         """What a tool prints for a field's new value; parts of a list that the base knows are not spelled again."""
         kind = type(value)
         if kind is str:

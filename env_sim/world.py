@@ -120,7 +120,7 @@ class Database(Protocol):
         """The text of an unchanged record field by field, names included, in printing order; empty when it is new."""
         ...
 
-    def value_text(self, value: object) -> str:
+    def value_text(self, value: Any) -> str:
         """What a tool prints for a field's new value, which may hold parts of unchanged records."""
         ...
 
