@@ -9,7 +9,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["canonical_text", "json_text"]
+__all__ = ["canonical_text", "json_text", "text_text"]
+
+
+text_text: Callable[[str], str] = json.encoder.encode_basestring_ascii
+"""`json.dumps(value)` of a text, in both spellings."""
+
+
+float_text = float.__repr__
 
 
 def _speller(*, sort_keys: bool) -> Callable[[Any], str]:
@@ -17,11 +24,15 @@ def _speller(*, sort_keys: bool) -> Callable[[Any], str]:
     make_parts = getattr(json.encoder, "c_make_encoder", None)
     if make_parts is None:  # an interpreter without CPython's accelerator
         return encoder.encode
-    spell_text = json.encoder.encode_basestring_ascii
-    parts = make_parts(None, encoder.default, spell_text, None, ": ", ", ", sort_keys, False, True)
+    parts = make_parts(None, encoder.default, text_text, None, ": ", ", ", sort_keys, False, True)
 
     def spell(value: Any) -> str:
-        return spell_text(value) if type(value) is str else "".join(parts(value, 0))
+        kind = type(value)
+        if kind is str:
+            return text_text(value)
+        if kind is float and value - value == 0:  # neither infinite nor NaN
+            return float_text(value)
+        return "".join(parts(value, 0))
 
     return spell
 

@@ -7,10 +7,11 @@ in place would silently corrupt all of them. Which tables there are, and what a 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from env_sim.json_text import canonical_text, json_text
+from env_sim.json_text import canonical_text, json_text, text_text
 from env_sim.world import JsonRecord, hash_tables
 from schemas.errors import CorruptDatabaseError
 
@@ -24,7 +25,9 @@ class TableDatabase:
         """Take checked tables over; the caller must not keep changing them."""
         self.tables = tables
         self._texts: dict[tuple[str, str], str] = {}
-        self._field_spans: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+        self._field_texts: dict[tuple[str, str], dict[str, str]] = {}
+        self._part_texts: dict[int, str] = {}
+        """Texts of objects inside lists, by the identity of an object that lives as long as this base."""
         self._fragments: dict[str, dict[str, str]] = {}
         self._sha256: str | None = None
 
@@ -35,18 +38,37 @@ class TableDatabase:
             text = self._texts[table, key] = json_text(self.tables[table][key])
         return text
 
-    def field_spans(self, table: str, key: str) -> Mapping[str, tuple[int, int]]:
-        """Where each field's value begins and ends in `text`, in printing order."""
-        spans = self._field_spans.get((table, key))
-        if spans is None:
-            spans, at = {}, len("{")
-            for name, value in self.tables[table][key].items():
-                start = at + len(f"{json_text(name)}: ")
-                end = start + len(json_text(value))
-                spans[name] = (start, end)
-                at = end + len(", ")
-            self._field_spans[table, key] = spans
-        return spans
+    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
+        """The text of an unchanged record field by field, names included, in printing order; empty when it is new."""
+        texts = self._field_texts.get((table, key))
+        if texts is None:
+            texts = {}
+            for name, value in self.tables[table].get(key, {}).items():
+                for part in value if type(value) is list else ():
+                    if type(part) is dict:
+                        self.keep_part(part)
+                texts[name] = f"{json_text(name)}: {self.value_text(value)}"
+            self._field_texts[table, key] = texts
+        return texts
+
+    def keep_part(self, part: JsonRecord) -> None:
+        """Spell a part of records once. It must live as long as this base and never change."""
+        self._part_texts[id(part)] = json_text(part)
+
+    def value_text(self, value: Any) -> str:
+        """What a tool prints for a field's new value; parts of a list that the base knows are not spelled again."""
+        kind = type(value)
+        if kind is str:
+            return text_text(value)
+        if kind is not list:
+            return json_text(value)
+        if value and type(value[0]) is dict:
+            known = self._part_texts
+            return f"[{', '.join([known.get(id(part)) or json_text(part) for part in value])}]"
+        try:
+            return f"[{', '.join(map(text_text, value))}]"
+        except TypeError:
+            return json_text(value)
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
         """Canonical text of every record of a table, ids sorted."""

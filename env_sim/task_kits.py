@@ -1,7 +1,7 @@
 """What a domain needs to *make* tasks, beside its world: patterns, explorer, writer, expert, compact language.
 
-Apart from `env_sim.domains`, so that a domain can be simulated before anyone can write tasks for it. Registered
-explicitly: add one line to `_KITS` for a new domain.
+Apart from `env_sim.domains`, so that a domain can be simulated before anyone can write tasks for it: a domain whose
+folder holds a `kit.py` can.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,9 @@ from importlib import import_module
 from random import Random
 from typing import Literal, Protocol
 
+from env_sim.causes import Causes
 from env_sim.compact import CompactSpec
+from env_sim.domains import folders_with
 from env_sim.episode import Policy
 from env_sim.soundness_rules import SoundnessKit
 from env_sim.world import Database, Domain
@@ -19,8 +21,6 @@ from schemas import Action, ConfigError, Identity, Task, Trajectory
 
 Guess = Literal["first", "last"]
 """Which of several fitting records a naive agent takes."""
-
-_KITS = {"airline": "env_sim.domains.airline.kit", "retail": "env_sim.domains.retail.kit"}
 
 
 class PatternLike(Protocol):
@@ -79,6 +79,8 @@ class TaskKit:
     """A program that solves a task in dialogue."""
     soundness: SoundnessKit
     """What the soundness checker needs of the domain."""
+    causes: Causes
+    """Why agents fail here, for the embedded judge."""
 
     identity: Callable[[Database, str], Identity]
     """(database, user id) -> all by which this customer can be known."""
@@ -122,11 +124,12 @@ def load_task_kit(domain_name: str) -> TaskKit:
     """The kit of a domain.
 
     Raises:
-        ConfigError: no kit is registered under this name.
+        ConfigError: no domain of this name can make tasks.
     """
-    if domain_name not in _KITS:
+    known = folders_with("kit.py")
+    if domain_name not in known:
         raise ConfigError(
-            f"task kit[{domain_name}]: expected one of {', '.join(sorted(_KITS))}, got none of them; register it in "
-            "env_sim/task_kits.py"
+            f"task kit[{domain_name}]: expected one of {', '.join(known)}, got none of them; correct the domain or add "
+            "its kit.py"
         )
-    return import_module(_KITS[domain_name]).KIT
+    return import_module(f"env_sim.domains.{domain_name}.kit").KIT

@@ -117,8 +117,8 @@ def secrets(scenario: Scenario, goal: Goal) -> Iterator[Secret]:
 def own_words(scenario: Scenario) -> str:
     """All that a user may know to say, lower case; its user id only when it proves itself by nothing else."""
     who = scenario.identity
-    user_id = "" if who.email or who.zip else who.user_id
-    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or "", user_id]
+    # Who has no zip code names the user id to say who it is.
+    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or who.user_id]
     return " ".join([*own, *(text for goal in scenario.goals for text in goal.texts)]).lower()
 
 

@@ -1,7 +1,7 @@
 """The machinery that every domain shares: an immutable base, a layer of changed records, and the call protocol.
 
-An episode never copies its database. Tools read a record through `Environment.record` and store a *new* record with
-`Environment.put`; a record that was read must never be changed in place, or every episode over the same base sees it.
+An episode never copies its database. Tools read a record through `Environment.record` and replace fields of it with
+`Environment.change`; what was read must never be changed in place, or every episode over the same base sees it.
 Knows no domain: tables, tools and rules come from the domain's subclass.
 """
 
@@ -15,7 +15,7 @@ from operator import is_not
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from env_sim.argument_size import MAX_ARGUMENTS, MAX_CHARS, SHORT, TOO_LARGE, bounded_copy
-from env_sim.json_text import canonical_text, json_text
+from env_sim.json_text import canonical_text
 from env_sim.monitor import RuleSpec
 from schemas.records import Action, DatabaseRow
 
@@ -116,8 +116,12 @@ class Database(Protocol):
         """What a tool prints for an unchanged record."""
         ...
 
-    def field_spans(self, table: str, key: str) -> Mapping[str, tuple[int, int]]:
-        """Where each field's value begins and ends in `text`, in printing order."""
+    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
+        """The text of an unchanged record field by field, names included, in printing order; empty when it is new."""
+        ...
+
+    def value_text(self, value: Any) -> str:
+        """What a tool prints for a field's new value, which may hold parts of unchanged records."""
         ...
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
@@ -139,7 +143,7 @@ class Environment:
     tools: ClassVar[Mapping[str, Tool]] = {}
     mode: ClassVar[Mode] = "parity"
 
-    __slots__ = ("_changed", "_texts", "_writes", "_written", "base")
+    __slots__ = ("_changed", "_fields", "_texts", "_writes", "_written", "base")
 
     def __init__(self, base: Database) -> None:
         """Start an episode over a base; nothing is copied."""
@@ -148,6 +152,9 @@ class Environment:
         """Successful state-changing calls as plain values; a replay never asks for the records of them."""
         self._writes: list[Action] = []
         self._changed: dict[tuple[str, str], JsonRecord] = {}
+        """Current records that were written."""
+        self._fields: dict[tuple[str, str], JsonRecord] = {}
+        """Their replaced fields alone."""
         self._texts: dict[tuple[str, str], str] = {}
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
@@ -199,19 +206,30 @@ class Environment:
                 return changed
         return self.base.tables[table].get(key)
 
-    def put(self, table: str, key: str, record: JsonRecord) -> None:
-        """Replace a record in this episode only; the new one has the same fields in the same order."""
-        self._changed[table, key] = record
-        self._texts.pop((table, key), None)
+    def change(self, table: str, key: str, record: JsonRecord, fields: JsonRecord) -> None:
+        """Replace fields of a current record in this episode only; a new record is an empty one with all fields new."""
+        place = (table, key)
+        self._changed[place] = {**record, **fields}
+        earlier = self._fields.get(place)
+        if earlier is None:
+            self._fields[place] = fields
+        else:
+            self._fields[place] = {**earlier, **fields}
+            self._texts.pop(place, None)
 
     def text(self, table: str, key: str) -> str:
-        """What a tool prints for the current record."""
+        """What a tool prints for the current record: the base's texts, those of replaced fields in their places."""
         place = (table, key)
-        if place not in self._changed:
-            return self.base.text(table, key)
         text = self._texts.get(place)
         if text is None:
-            text = self._texts[place] = self._changed_text(table, key)
+            fields = self._fields.get(place)
+            if fields is None:
+                return self.base.text(table, key)
+            value_text = self.base.value_text
+            texts = {**self.base.field_texts(table, key)}
+            for name, value in fields.items():
+                texts[name] = f'"{name}": {value_text(value)}'
+            text = self._texts[place] = f"{{{', '.join(texts.values())}}}"
         return text
 
     def found_text(self, table: str, key: str) -> str | None:
@@ -219,27 +237,6 @@ class Environment:
         if self._changed and (table, key) in self._changed:
             return self.text(table, key)
         return self.base.text(table, key) if key in self.base.tables[table] else None
-
-    def _changed_text(self, table: str, key: str) -> str:
-        """The base's text with the changed values in their places: a write changes few of an order's many fields."""
-        record, before = self._changed[table, key], self.base.tables[table].get(key)
-        if before is None:
-            return json_text(record)
-        text, spans = self.base.text(table, key), self.base.field_spans(table, key)
-        parts, at = [], 0
-        for name in _replaced(record, before):
-            start, end = spans[name]
-            parts += text[at:start], json_text(record[name])
-            at = end
-        return "".join([*parts, text[at:]])
-
-    def overlay(self) -> dict[str, dict[str, JsonRecord]]:
-        """The records that differ from the base, by table and id. Read only."""
-        tables: dict[str, dict[str, JsonRecord]] = {}
-        for (table, key), record in sorted(self._changed.items(), key=lambda entry: entry[0]):
-            if not _same(record, self.base.tables[table].get(key)):
-                tables.setdefault(table, {})[key] = record
-        return tables
 
     def state_key(self) -> StateKey:
         """A hashable value: two environments over one base are in the same state iff their keys are equal."""
@@ -295,11 +292,6 @@ def _spelled(name: str) -> str:
 def _replaced(record: JsonRecord, before: JsonRecord) -> Iterable[str]:
     """Names of the fields that are no longer the same object: few of an order's many, so the others cost no look."""
     return compress(record, map(is_not, record.values(), before.values()))
-
-
-def _same(one: JsonRecord, two: JsonRecord | None) -> bool:
-    """Equal in the hash too: to Python 1, 1.0 and True are one value."""
-    return two is not None and one == two and canonical_text(one) == canonical_text(two)
 
 
 def hash_tables(tables: Iterable[tuple[str, Mapping[str, str]]]) -> str:

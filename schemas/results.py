@@ -176,13 +176,13 @@ class TrainStep(Record):
     duration_s: float = Field(ge=0)
     """Wall time of the step."""
     success_rate: Share | None = None
-    """Share of the step's episodes that succeeded."""
+    """Share of the step's episodes that succeeded, of those that no user spoilt."""
     mean_reward: Reward | None = None
-    """Mean total reward of the step's episodes."""
+    """Mean total reward of the step's episodes that no user spoilt."""
     n_groups_used: int | None = None
     """Groups with a spread in reward, trained on."""
     n_groups_dropped: int | None = None
-    """Groups without spread in reward."""
+    """Groups without spread in reward, or with fewer than two episodes that no user spoilt."""
     kl: Nats | None = None
     """Mean of (old logprob - new logprob) on sampled tokens."""
     entropy: Nats | None = None

@@ -19,6 +19,7 @@ from env_sim.reward import RewardConfig
 from env_sim.sessions import EpisodeSpec, SessionFactory, render_dialogue
 from env_sim.task_kits import load_task_kit
 from schemas import Checkpoint, DatabaseRow, PoolTask, RlRollout, Task, TrainStep, Trajectory
+from schemas.errors import ZeroVarianceError
 from schemas.ids import trajectory_id
 from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
 from trainer.rows import TokenRow
@@ -206,13 +207,16 @@ class EmbeddedTrainer:
 
         size = self.grpo.group_size
         rewards_P_G = np.array([episode.reward.total for episode in episodes]).reshape(-1, size)
-        spread_P = rewards_P_G.std(1) > 0
-        advantages_P_G = np.zeros_like(rewards_P_G)
-        if spread_P.any():
-            found = group_advantages(
-                rewards_P_G, normalise_by_std=self.grpo.normalise_by_std, std_floor=self.grpo.std_floor
-            )
-            advantages_P_G = found.advantages_P_G
+        counted_P_G = np.array([episode.user_fault is None for episode in episodes]).reshape(-1, size)
+        try:
+            advantages_P_G = group_advantages(
+                rewards_P_G,
+                counted_P_G,
+                normalise_by_std=self.grpo.normalise_by_std,
+                std_floor=self.grpo.std_floor,
+            ).advantages_P_G
+        except ZeroVarianceError:
+            advantages_P_G = np.zeros_like(rewards_P_G)
         rows = []
         for index, episode in enumerate(episodes):
             group, trial = divmod(index, size)

@@ -1,9 +1,10 @@
 """Group-relative policy optimisation over the batched engine.
 
-Per step: draw tasks, play a group of episodes of each, centre rewards within the group, drop groups without spread,
-take `updates_per_step` clipped updates. Rollouts and updates run in the same processes, so new weights need not
-travel. Tokens, masks and log-probabilities are the engine's, never re-tokenized. Departures from the papers are named
-in `losses`; not covered: refilling dropped groups, GSPO ratios, resuming.
+Per step: draw tasks, play a group of episodes of each, leave out the episodes that the user spoilt, centre rewards
+within the group, drop groups without spread, take `updates_per_step` clipped updates. Rollouts and updates run in the
+same processes, so new weights need not travel. Tokens, masks and log-probabilities are the engine's, never
+re-tokenized. Departures from the papers are named in `losses`; not covered: refilling dropped groups, GSPO ratios,
+resuming.
 """
 
 import logging
@@ -46,6 +47,8 @@ class ScoredEpisode:
     assistant_mask: Sequence[bool]
     logprobs: Sequence[float]
     """The sampler's, at the sampling temperature."""
+    counts: bool = True
+    """False: the user spoilt the episode. It is neither a success nor a failure of the policy and teaches nothing."""
 
 
 def score_of(trajectory: Trajectory) -> ScoredEpisode:
@@ -57,6 +60,7 @@ def score_of(trajectory: Trajectory) -> ScoredEpisode:
         token_ids=trajectory.token_ids,
         assistant_mask=trajectory.assistant_mask,
         logprobs=trajectory.logprobs,
+        counts=trajectory.user_fault is None,
     )
 
 
@@ -173,8 +177,13 @@ def _learn(
 ) -> tuple[UpdateStats, int, ZeroVarianceError | None]:
     """Take the step's updates; returns their statistics, the groups used, and why there were none."""
     rewards_P_G = np.array([episode.reward for episode in episodes], np.float64).reshape(-1, config.group_size)
+    counted_P_G = np.array([episode.counts for episode in episodes]).reshape(-1, config.group_size)
+    if not counted_P_G.all():
+        logger.warning("grpo step %d: %d episodes left out, the user spoilt them", step, int((~counted_P_G).sum()))
     try:
-        found = group_advantages(rewards_P_G, normalise_by_std=config.normalise_by_std, std_floor=config.std_floor)
+        found = group_advantages(
+            rewards_P_G, counted_P_G, normalise_by_std=config.normalise_by_std, std_floor=config.std_floor
+        )
     except ZeroVarianceError as error:
         logger.warning("grpo step %d: no update, no group with spread", step)
         return UpdateStats(), 0, error
@@ -186,7 +195,10 @@ def _learn(
     stats = UpdateStats()
     for share in np.array_split(order, min(config.updates_per_step, len(order))):
         members = [
-            (g * config.group_size + i, found.advantages_P_G[g, i]) for g in share for i in range(config.group_size)
+            (g * config.group_size + i, found.advantages_P_G[g, i])
+            for g in share
+            for i in range(config.group_size)
+            if counted_P_G[g, i]
         ]
         samples = _samples([(episodes[i], float(advantage)) for i, advantage in members], config)
         dealt = [samples[rank :: pool.n_processes] for rank in range(pool.n_processes)]
@@ -223,6 +235,7 @@ def _metrics(
 ) -> TrainStep:
     updates, tokens = max(1, stats.n_updates), max(1, stats.n_tokens)
     trained = stats.n_updates > 0
+    counted = [episode for episode in episodes if episode.counts]
     return TrainStep(
         policy=policy,
         stage="grpo",
@@ -231,8 +244,8 @@ def _metrics(
         learning_rate=learning_rate(step, config),
         n_tokens=stats.n_tokens,
         duration_s=duration_s,
-        success_rate=float(np.mean([episode.success for episode in episodes])),
-        mean_reward=float(np.mean([episode.reward for episode in episodes])),
+        success_rate=float(np.mean([episode.success for episode in counted])) if counted else None,
+        mean_reward=float(np.mean([episode.reward for episode in counted])) if counted else None,
         n_groups_used=kept,
         n_groups_dropped=config.groups_per_step - kept,
         kl=stats.kl / tokens if trained else None,

@@ -1,25 +1,30 @@
-"""The registry of domains: a name in a config file becomes an object here, and nowhere else.
+"""Where domains are found: one folder is one domain, and adding the folder is all that it takes.
 
-One folder is one domain. A domain's module is imported when it is first asked for, so that `import env_sim` stays
-cheap. Add a domain by adding its line to `_MODULES`; its module must define `DOMAIN`.
+A folder beside this file with a `domain.py` is a domain of that name, and its package must define `DOMAIN`. A `kit.py`
+in it makes tasks (see `env_sim.task_kits`). A name from a config is only ever compared with these names, never
+turned into a path. A domain's package is imported when it is first asked for, so `import env_sim` stays cheap.
 """
 
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 
 from env_sim.world import Domain
 from schemas.errors import UnknownDomainError
 
-__all__ = ["domain_names", "load_domain"]
+__all__ = ["domain_names", "folders_with", "load_domain"]
 
-_MODULES = {
-    "airline": "env_sim.domains.airline",
-    "retail": "env_sim.domains.retail",
-}
+
+@cache
+def folders_with(file_name: str) -> tuple[str, ...]:
+    """Names of the domains' folders that hold this file, sorted."""
+    found = (each.name for each in files(__name__).iterdir() if each.joinpath(file_name).is_file())
+    return tuple(sorted(name for name in found if name.isidentifier()))
 
 
 def domain_names() -> tuple[str, ...]:
     """Names that `load_domain` accepts, sorted."""
-    return tuple(sorted(_MODULES))
+    return folders_with("domain.py")
 
 
 def load_domain(name: str) -> Domain:
@@ -28,10 +33,9 @@ def load_domain(name: str) -> Domain:
     Raises:
         UnknownDomainError: When no domain has this name.
     """
-    module = _MODULES.get(name)
-    if module is None:
+    if name not in domain_names():
         raise UnknownDomainError(
             f"domain[{name}]: expected one of {', '.join(domain_names())}, got {name!r}; "
-            "correct the config or add the domain to env_sim/domains/__init__.py"
+            "correct the config or add the folder env_sim/domains/<name> with a domain.py"
         )
-    return import_module(module).DOMAIN
+    return import_module(f"{__name__}.{name}").DOMAIN

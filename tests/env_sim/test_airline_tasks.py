@@ -143,6 +143,7 @@ def test_the_expert_solves_every_pattern_by_talking_to_the_user_and_breaks_no_ru
         trajectory = demonstrate("airline", databases(), task, scorer)
         assert trajectory.reward.action_checks == 1 and trajectory.reward.repeats == 0
         assert monitor(trajectory.messages, DOMAIN.rules) == []
+        assert trajectory.user_fault is None
 
 
 class _Silent:

@@ -1,10 +1,11 @@
-"""The shared machinery: call protocol, overlay, state keys, registry."""
+"""The shared machinery: call protocol, changed records, state keys, registry."""
 
 import dataclasses
 import json
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import env_sim
 from env_sim.domains import domain_names
@@ -17,6 +18,7 @@ from tests.fixtures.dialogues import VALUES
 DOMAIN = env_sim.load_domain("retail")
 BASE = DOMAIN.generate_database(5, n_users=60)
 ADDRESS = {"address1": "1 Elm St", "address2": "", "city": "Reno", "state": "NV", "country": "USA", "zip": "89501"}
+FIELDS = ("items", "status", "address", "payment_history", "return_items", "exchange_price_difference")
 TOOL_NAMES = [schema["function"]["name"] for schema in DOMAIN.tool_schemas()]
 
 
@@ -111,7 +113,6 @@ def test_a_write_that_is_undone_leaves_the_initial_state():
     assert environment.state_key() != ()
     environment.call(*move(order, **order["address"]))
     assert environment.state_key() == ()
-    assert environment.overlay() == {}
     assert environment.database_hash() == BASE.content_sha256()
 
 
@@ -140,8 +141,7 @@ def test_states_tell_values_apart_that_python_calls_equal(value: object, same: b
     one, two = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
     order = pending_order()
     for environment, difference in ((one, abs(float(value))), (two, value)):  # type: ignore[arg-type]
-        record = {**order, "exchange_price_difference": difference}
-        environment.put("orders", order["order_id"], record)
+        environment.change("orders", order["order_id"], order, {"exchange_price_difference": difference})
     assert (one.state_key() == two.state_key()) is same
     assert (one.database_hash() == two.database_hash()) is same
 
@@ -153,11 +153,17 @@ def test_json_is_spelled_as_by_the_standard_library(value: object):
     assert canonical_text(value) == json.dumps(value, sort_keys=True)
 
 
-def test_the_overlay_holds_changed_records_only():
-    environment, order = DOMAIN.new_environment(BASE), pending_order()
-    environment.call(*move(order))
-    assert list(environment.overlay()) == ["orders"]
-    assert list(environment.overlay()["orders"]) == [order["order_id"]]
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(FIELDS), VALUES), min_size=1, max_size=6))
+def test_a_changed_record_is_shown_as_the_standard_library_spells_it(changes: list[tuple[str, object]]):
+    environment, order_id = DOMAIN.new_environment(BASE), pending_order()["order_id"]
+    for name, value in changes:
+        order = environment.record("orders", order_id)
+        assert order is not None
+        parts = [*order["items"], value] if name == "items" and type(order["items"]) is list else value
+        environment.change("orders", order_id, order, {name: parts})
+        assert environment.text("orders", order_id) == json.dumps(environment.record("orders", order_id))
+    assert BASE.text("orders", order_id) == json.dumps(BASE.orders[order_id])
 
 
 @pytest.mark.parametrize("arguments", [None, [], ["x"], "x", 3, True])

@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,13 +7,15 @@ import torch
 
 from env_sim import load_domain
 from env_sim.compact import ROLE_TOKENS
-from env_sim.reward import Scorer
+from env_sim.reward import RewardConfig, Scorer
 from env_sim.sessions import EpisodeSpec, SessionFactory
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import demonstrate
-from schemas import PoolTask, StopReason
+from schemas import PoolTask, StopReason, UserFault
+from schemas.records import UserFaultKind
 from tests.fixtures.retail import databases, task_of, tasks
-from trainer.config import GrpoConfig, SamplingConfig
+from tests.quality.builders import make_trajectory
+from trainer.config import GrpoConfig, PolicyConfig, SamplingConfig, SftConfig, WarmupConfig
 from trainer.embedded import EmbeddedTrainer, _Draw, _mean, dialogue_words, token_row
 from trainer.tokenizer import PolicyTokenizer, train_tokenizer
 
@@ -29,6 +32,20 @@ def make_pool(weights: list[float] | None = None) -> list[PoolTask]:
 
 def make_draw(n: int, weights: list[float] | None = None, seed: int = 0) -> _Draw:
     return _Draw(make_pool(weights), "rl", "ck", n, seed)
+
+
+def make_learner(folder: Path, group_size: int) -> EmbeddedTrainer:
+    return EmbeddedTrainer(
+        domain="retail",
+        checkpoints=folder / "checkpoints",
+        policy=PolicyConfig(vocab_size=1400, n_layers=2),
+        warmup=WarmupConfig(max_steps=0),
+        sft=SftConfig(n_steps=2, tokens_per_step=600, n_processes=1),
+        grpo=GrpoConfig(n_steps=1, groups_per_step=2, group_size=group_size, max_context_tokens=300, n_processes=1),
+        sampling=SamplingConfig(max_context_tokens=300),
+        reward=RewardConfig(),
+        n_processes=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +75,16 @@ def test_heavier_tasks_come_earlier():
     weights = [1000.0] * 3 + [0.001] * (N_TASKS - 3)
     first = {spec.task.task_id for spec in make_draw(3, weights)(0)}
     assert first == {task.task.task_id for task in make_pool()[:3]}
+
+
+def test_a_stored_episode_that_the_user_spoilt_has_no_advantage_and_gives_none_to_the_others(tmp_path):
+    fault = UserFault(kind=UserFaultKind.EMPTY, turn=2, evidence="it said nothing")
+    episodes = [make_trajectory(i, success) for i, success in enumerate((1.0, 0.0, 0.0))]
+    spoilt = make_trajectory(3, 0.0, user_fault=fault)
+    rows = make_learner(tmp_path, group_size=4)._stored([*episodes, spoilt], 0)
+    alone = make_learner(tmp_path, group_size=3)._stored(episodes, 0)
+    assert [row.advantage for row in rows] == [*(row.advantage for row in alone), 0.0]
+    assert rows[0].advantage > 1 and rows[3].user_fault == fault
 
 
 def test_the_mean_over_rounds_weighs_every_run_alike():
@@ -122,22 +149,9 @@ def test_output_without_end_token_is_malformed(tokenizer):
 def test_a_checkpoint_of_the_embedded_trainer_loads_in_transformers_and_plays(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from env_sim.reward import RewardConfig
-    from trainer.config import PolicyConfig, SftConfig, WarmupConfig
-
     scorer = Scorer(load_domain("retail"))
     shown = [demonstrate("retail", databases(), task, scorer) for task in tasks()[:24]]
-    learner = EmbeddedTrainer(
-        domain="retail",
-        checkpoints=tmp_path / "checkpoints",
-        policy=PolicyConfig(vocab_size=1400, n_layers=2),
-        warmup=WarmupConfig(max_steps=0),
-        sft=SftConfig(n_steps=2, tokens_per_step=600, n_processes=1),
-        grpo=GrpoConfig(n_steps=1, groups_per_step=2, group_size=2, max_context_tokens=300, n_processes=1),
-        sampling=SamplingConfig(max_context_tokens=300),
-        reward=RewardConfig(),
-        n_processes=1,
-    )
+    learner = make_learner(tmp_path, group_size=2)
     base = learner.base_checkpoint(shown, seed=0)
     sft, metrics = learner.sft_checkpoint(shown, base, seed=0)
     assert sft.parent_checkpoint_id == base.checkpoint_id != sft.checkpoint_id

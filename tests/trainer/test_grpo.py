@@ -1,6 +1,7 @@
 """Promises of advantages, loss and the GRPO loop, against hand-worked numbers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.trainer.toy_world import END, N_SYMBOLS, CopySession, ToyScore, tiny_
 from trainer.advantages import group_advantages
 from trainer.config import GrpoConfig
 from trainer.engine import PlayedEpisode
-from trainer.grpo import GrpoStep, episode_seeds, learning_rate, train_grpo
+from trainer.grpo import GrpoStep, ScoredEpisode, episode_seeds, learning_rate, train_grpo
 from trainer.initialise import initial_weights
 from trainer.losses import grpo_loss, token_weights
 
@@ -126,6 +127,32 @@ def test_two_processes_learn_what_one_learns_and_the_kl_anchor_holds() -> None:
         assert [e.reward for e in one[0].episodes] == [e.reward for e in two[0].episodes]
     for name, value in one[0].weights.items():
         torch.testing.assert_close(value, two[0].weights[name], atol=2e-3, rtol=1e-2)
+
+
+def test_episodes_that_the_user_spoilt_are_neither_learnt_from_nor_counted_as_failures() -> None:
+    """As if they were not there: the same weights as when their groups are worth nothing, and their rewards unseen."""
+
+    def spoilt(score: ToyScore) -> bool:
+        return score.played.token_ids[1] % 2 == 0
+
+    def left_out(score: ToyScore) -> ScoredEpisode:
+        view = toy_view(score)
+        return replace(view, reward=view.reward * 100, success=True, counts=False) if spoilt(score) else view
+
+    def flat(score: ToyScore) -> ScoredEpisode:
+        return replace(toy_view(score), reward=0.0) if spoilt(score) else toy_view(score)
+
+    found, expected = (
+        next(train_grpo(initial_weights(POLICY, 0), POLICY, make_config(), CopySession, draw, END, 0, score=score))
+        for score in (left_out, flat)
+    )
+    assert found.metrics.n_groups_used == expected.metrics.n_groups_used > 0  # type: ignore[operator]
+    assert found.metrics.n_groups_dropped == expected.metrics.n_groups_dropped >= 4  # type: ignore[operator]
+    for name, value in found.weights.items():
+        assert torch.equal(value, expected.weights[name])
+    counted = [score.success for score in found.episodes if not spoilt(score)]
+    assert found.metrics.success_rate == pytest.approx(np.mean(counted))
+    assert found.metrics.mean_reward is not None and found.metrics.mean_reward <= 1
 
 
 def test_steps_without_spread_are_reported_and_then_end_the_training() -> None:

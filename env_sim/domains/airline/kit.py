@@ -1,6 +1,7 @@
 """The airline's task-making side, put together."""
 
 from env_sim.domains.airline import DOMAIN
+from env_sim.domains.airline.causes import AirlineCauses
 from env_sim.domains.airline.compact import build_spec
 from env_sim.domains.airline.expert import Expert
 from env_sim.domains.airline.explorer import explore
@@ -19,5 +20,6 @@ KIT = TaskKit(
     write_task=write_task,
     expert=Expert,
     identity=identity_of,
+    causes=AirlineCauses(),
     soundness=SoundnessKit(WordPlanner, task_rules, case_rules, sequences=frozenset({"flights"})),
 )

@@ -25,6 +25,7 @@ class RetailDatabase(TableDatabase):
         self._users_by_name: dict[str, dict[str, list[str]]] | None = None
         self._product_by_item: dict[str, str] | None = None
         self._product_types: str | None = None
+        self._ordered: dict[tuple[str, str, str], JsonRecord] = {}
 
     @property
     def users(self) -> Mapping[str, JsonRecord]:
@@ -58,6 +59,16 @@ class RetailDatabase(TableDatabase):
             names = {product["name"]: product["product_id"] for product in self.tables["products"].values()}
             self._product_types = json.dumps(names, sort_keys=True)
         return self._product_types
+
+    def ordered(self, item: JsonRecord, variant: JsonRecord) -> JsonRecord:
+        """An order's item as another variant of its product: one object, spelled once, for all orders."""
+        place = (item["name"], item["product_id"], variant["item_id"])
+        found = self._ordered.get(place)
+        if found is None:
+            own = {"item_id": variant["item_id"], "price": variant["price"], "options": variant["options"]}
+            found = self._ordered[place] = {**item, **own}
+            self.keep_part(found)
+        return found
 
     def user_by_email(self, lowered: str) -> str | None:
         """Id of the first user, in table order, with this lower-cased address."""

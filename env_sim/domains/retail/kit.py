@@ -1,6 +1,7 @@
 """Retail's task-making side, put together."""
 
 from env_sim.domains.retail import DOMAIN
+from env_sim.domains.retail.causes import RetailCauses
 from env_sim.domains.retail.compact import build_spec
 from env_sim.domains.retail.damage import damages
 from env_sim.domains.retail.expert import Expert
@@ -26,5 +27,6 @@ KIT = TaskKit(
     pairs=pairs,
     check_pattern=why_not,
     identity=identity_of,
+    causes=RetailCauses(),
     soundness=SoundnessKit(WordPlanner, task_rules, case_rules),
 )

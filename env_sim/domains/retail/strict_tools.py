@@ -4,10 +4,11 @@ Every departure from parity is in this file. A reward that compares end states w
 (pairs given in another order, unrounded sums) or reward a wrong one (an exchange for the same item).
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from env_sim.domains.retail.read_tools import TOOLKIT
-from env_sim.domains.retail.write_tools import WriteTools, transaction
+from env_sim.domains.retail.write_tools import Trade, WriteTools, transaction
 from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
 
 __all__ = ["StrictEnvironment"]
@@ -34,35 +35,32 @@ class _StrictTools(WriteTools):
         if order["status"] != "pending":
             raise ToolRefusal("Non-pending order cannot be modified")
 
-    def new_variants(self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool) -> list[JsonRecord]:
+    def trades(
+        self, order: JsonRecord, item_ids: Sequence[str], new_item_ids: Sequence[str], *, same_allowed: bool
+    ) -> list[Trade]:
         """As in parity, and at least one pair is required."""
-        if not pairs:
+        if not item_ids:
             raise ToolRefusal("The list of items must not be empty")
-        return super().new_variants(order, pairs, same_allowed=same_allowed)
+        return super().trades(order, item_ids, new_item_ids, same_allowed=same_allowed)
 
-    def price_difference(self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]) -> float:
+    def price_difference(self, trades: list[Trade]) -> float:
         """The difference in whole cents; adding 0.0 turns -0.0 into 0.0."""
-        return round(super().price_difference(order, pairs, variants), 2) + 0.0
+        return round(super().price_difference(trades), 2) + 0.0
 
-    def replaced_items(
-        self, items: list[JsonRecord], pairs: list[tuple[str, str]], variants: list[JsonRecord]
-    ) -> list[JsonRecord]:
+    def replaced_items(self, items: list[JsonRecord], trades: list[Trade]) -> list[JsonRecord]:
         """Each item takes its own variant's price and options, whatever the order of the pairs.
 
         Old ids are looked up among the items as they were; equal ones take their new ids in sorted order.
         """
         wanted: dict[str, list[JsonRecord]] = {}
-        for (item_id, _), variant in zip(pairs, variants, strict=True):
-            wanted.setdefault(item_id, []).append(variant)
-        queues = {item_id: sorted(new, key=lambda variant: variant["item_id"]) for item_id, new in wanted.items()}
+        for item, variant in trades:
+            wanted.setdefault(item["item_id"], []).append(variant)
+        for queue in wanted.values():
+            queue.sort(key=lambda variant: variant["item_id"])
         changed = []
         for item in items:
-            queue = queues.get(item["item_id"])
-            if queue:
-                variant = queue.pop(0)
-                own = {key: variant[key] for key in ("item_id", "price", "options")}
-                item = {**item, **own}
-            changed.append(item)
+            queue = wanted.get(item["item_id"])
+            changed.append(self.base.ordered(item, queue.pop(0)) if queue else item)
         return changed
 
     @tool(TOOLKIT, writes=True)

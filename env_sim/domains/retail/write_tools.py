@@ -43,6 +43,10 @@ def check_counts(wanted: Sequence[str], order: JsonRecord, refusal: str) -> None
             raise ToolRefusal(refusal.format(item_id))
 
 
+Trade = tuple[JsonRecord, JsonRecord]
+"""An item of an order, and the variant of its product that it is to become."""
+
+
 class WriteTools(ReadTools):
     """The seven tools that write, in tau2's way."""
 
@@ -55,10 +59,10 @@ class WriteTools(ReadTools):
             raise ToolRefusal("Payment method not found")
         return methods[payment_method_id]
 
-    def change_order(self, order: JsonRecord, **fields: object) -> str:
+    def change_order(self, order: JsonRecord, fields: JsonRecord) -> str:
         """Replace fields of an order and show it."""
         order_id = order["order_id"]
-        self.put("orders", order_id, {**order, **fields})
+        self.change("orders", order_id, order, fields)
         return self.text("orders", order_id)
 
     def credit(self, user_id: str, payment_method_id: str, amount: float) -> None:
@@ -67,7 +71,7 @@ class WriteTools(ReadTools):
         method = user["payment_methods"][payment_method_id]
         if is_gift_card(method):
             changed = {**method, "balance": round(method["balance"] + amount, 2)}
-            self.put("users", user_id, {**user, "payment_methods": {**user["payment_methods"], method["id"]: changed}})
+            self.change("users", user_id, user, {"payment_methods": {**user["payment_methods"], method["id"]: changed}})
 
     @tool(TOOLKIT, writes=True)
     def cancel_pending_order(self, order_id: str, reason: str) -> str:
@@ -81,7 +85,7 @@ class WriteTools(ReadTools):
         for refund in refunds:
             self.credit(order["user_id"], refund["payment_method_id"], refund["amount"])
         history = [*order["payment_history"], *refunds]
-        return self.change_order(order, status="cancelled", cancel_reason=reason, payment_history=history)
+        return self.change_order(order, {"status": "cancelled", "cancel_reason": reason, "payment_history": history})
 
     def refunds(self, history: list[JsonRecord]) -> list[JsonRecord]:
         """What cancelling pays back: every entry, earlier refunds included (tau2's mistake)."""
@@ -101,7 +105,7 @@ class WriteTools(ReadTools):
         """Replace the address of an order that is not shipped."""
         order = self.order(order_id)
         self.check_address_change(order)
-        return self.change_order(order, address=address(address1, address2, city, country, state, zip))
+        return self.change_order(order, {"address": address(address1, address2, city, country, state, zip)})
 
     def check_address_change(self, order: JsonRecord) -> None:
         """Refuse unless the order is pending, with or without modified items."""
@@ -121,7 +125,7 @@ class WriteTools(ReadTools):
     ) -> str:
         """Replace a user's default address; orders keep theirs."""
         user = self.user(user_id)
-        self.put("users", user_id, {**user, "address": address(address1, address2, city, country, state, zip)})
+        self.change("users", user_id, user, {"address": address(address1, address2, city, country, state, zip)})
         return self.text("users", user_id)
 
     @tool(TOOLKIT, writes=True)
@@ -142,7 +146,7 @@ class WriteTools(ReadTools):
         self.credit(user_id, payment_method_id, -amount)
         self.credit(user_id, old_id, amount)
         moved = [transaction("payment", amount, payment_method_id), transaction("refund", amount, old_id)]
-        return self.change_order(order, payment_history=history + moved)
+        return self.change_order(order, {"payment_history": history + moved})
 
     @tool(TOOLKIT, writes=True)
     def modify_pending_order_items(
@@ -155,54 +159,56 @@ class WriteTools(ReadTools):
         check_counts(item_ids, order, "{} not found")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match")
-        pairs = list(zip(item_ids, new_item_ids, strict=True))
-        variants = self.new_variants(order, pairs, same_allowed=False)
-        difference = self.price_difference(order, pairs, variants)
+        trades = self.trades(order, item_ids, new_item_ids, same_allowed=False)
+        difference = self.price_difference(trades)
         method = self.payment_method(order["user_id"], payment_method_id)
         if is_gift_card(method) and method["balance"] < difference:
             raise ToolRefusal("Insufficient gift card balance to pay for the new item")
         self.credit(order["user_id"], payment_method_id, -difference)
         kind = "payment" if difference > 0 else "refund"
-        return self.change_order(
-            order,
-            items=self.replaced_items(order["items"], pairs, variants),
-            status="pending (item modified)",
-            payment_history=[*order["payment_history"], transaction(kind, abs(difference), payment_method_id)],
-        )
+        paid = transaction(kind, abs(difference), payment_method_id)
+        fields = {
+            "items": self.replaced_items(order["items"], trades),
+            "status": "pending (item modified)",
+            "payment_history": [*order["payment_history"], paid],
+        }
+        return self.change_order(order, fields)
 
-    def new_variants(self, order: JsonRecord, pairs: list[tuple[str, str]], *, same_allowed: bool) -> list[JsonRecord]:
-        """The variant that each pair asks for, or the refusal of the first bad pair."""
-        variants = []
-        for item_id, new_item_id in pairs:
+    def trades(
+        self, order: JsonRecord, item_ids: Sequence[str], new_item_ids: Sequence[str], *, same_allowed: bool
+    ) -> list[Trade]:
+        """What each pair asks for, or the refusal of the first bad pair; callers have counted the items."""
+        products, items, found = self.base.tables["products"], order["items"], []
+        for item_id, new_item_id in zip(item_ids, new_item_ids):  # noqa: B905  a keyword costs more than all the rest
             if not same_allowed and item_id == new_item_id:
                 raise ToolRefusal("The new item id should be different from the old item id")
-            available = self.base.tables["products"][first_item(order["items"], item_id)["product_id"]]["variants"]
-            if new_item_id not in available:
+            item = items[first_place(items, item_id)]
+            variant = products[item["product_id"]]["variants"].get(new_item_id)
+            if variant is None:
                 raise ToolRefusal("Variant not found")
-            if not available[new_item_id]["available"]:
+            if not variant["available"]:
                 raise ToolRefusal(f"New item {new_item_id} not found or available")
-            variants.append(available[new_item_id])
-        return variants
+            found.append((item, variant))
+        return found
 
-    def price_difference(self, order: JsonRecord, pairs: list[tuple[str, str]], variants: list[JsonRecord]) -> float:
+    def price_difference(self, trades: list[Trade]) -> float:
         """What the new variants cost more, summed pair by pair and unrounded; the integer 0 without pairs."""
         difference = 0
-        for (item_id, _), variant in zip(pairs, variants, strict=True):
-            difference += variant["price"] - first_item(order["items"], item_id)["price"]
+        for item, variant in trades:
+            difference += variant["price"] - item["price"]
         return difference
 
-    def replaced_items(
-        self, items: list[JsonRecord], pairs: list[tuple[str, str]], variants: list[JsonRecord]
-    ) -> list[JsonRecord]:
+    def replaced_items(self, items: list[JsonRecord], trades: list[Trade]) -> list[JsonRecord]:
         """The items after the change: each gets price and options of the LAST variant (tau2's mistake).
 
         Ids are looked up again after each replacement, so a chain A to B, B to C moves one item twice, as in tau2.
         """
         changed = list(items)
-        for item_id, new_item_id in pairs:
-            place = changed.index(first_item(changed, item_id))
-            last = {"price": variants[-1]["price"], "options": variants[-1]["options"]}
-            changed[place] = {**changed[place], "item_id": new_item_id, **last}
+        last = trades[-1][1] if trades else {}
+        for old, variant in trades:
+            place = first_place(changed, old["item_id"])
+            item = self.base.ordered(changed[place], last)
+            changed[place] = item if variant is last else {**item, "item_id": variant["item_id"]}
         return changed
 
     @tool(TOOLKIT, writes=True)
@@ -215,12 +221,12 @@ class WriteTools(ReadTools):
         if not is_gift_card(method) and payment_method_id != order["payment_history"][0]["payment_method_id"]:
             raise ToolRefusal("Payment method should be the original payment method")
         check_counts(item_ids, order, "Some item not found")
-        return self.change_order(
-            order,
-            status="return requested",
-            return_items=sorted(item_ids),
-            return_payment_method_id=payment_method_id,
-        )
+        fields = {
+            "status": "return requested",
+            "return_items": sorted(item_ids),
+            "return_payment_method_id": payment_method_id,
+        }
+        return self.change_order(order, fields)
 
     @tool(TOOLKIT, writes=True)
     def exchange_delivered_order_items(
@@ -233,20 +239,19 @@ class WriteTools(ReadTools):
         check_counts(item_ids, order, "Number of {} not found.")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match.")
-        pairs = list(zip(item_ids, new_item_ids, strict=True))
-        variants = self.new_variants(order, pairs, same_allowed=self.exchanges_same_item)
-        difference = round(self.price_difference(order, pairs, variants), 2)
+        trades = self.trades(order, item_ids, new_item_ids, same_allowed=self.exchanges_same_item)
+        difference = round(self.price_difference(trades), 2)
         method = self.payment_method(order["user_id"], payment_method_id)
         if is_gift_card(method) and method["balance"] < difference:
             raise ToolRefusal("Insufficient gift card balance to pay for the price difference")
-        return self.change_order(
-            order,
-            status="exchange requested",
-            exchange_items=sorted(item_ids),
-            exchange_new_items=sorted(new_item_ids),
-            exchange_payment_method_id=payment_method_id,
-            exchange_price_difference=difference,
-        )
+        fields = {
+            "status": "exchange requested",
+            "exchange_items": sorted(item_ids),
+            "exchange_new_items": sorted(new_item_ids),
+            "exchange_payment_method_id": payment_method_id,
+            "exchange_price_difference": difference,
+        }
+        return self.change_order(order, fields)
 
     exchanges_same_item: ClassVar[bool] = True
     """Whether an item may be exchanged for itself."""
@@ -261,12 +266,12 @@ class ParityEnvironment(WriteTools):
     __slots__ = ()
 
 
-def first_item(items: list[JsonRecord], item_id: str) -> JsonRecord:
-    """The first item with this id; callers have counted, so there is one."""
-    for item in items:
-        if item["item_id"] == item_id:
-            return item
-    raise AssertionError(f"no item {item_id}")
+def first_place(items: list[JsonRecord], item_id: str) -> int:
+    """Where the first item with this id stands; callers have counted, so there is one."""
+    place = 0
+    while items[place]["item_id"] != item_id:
+        place += 1
+    return place
 
 
 def transaction(kind: Literal["payment", "refund"], amount: float, payment_method_id: str) -> JsonRecord:
