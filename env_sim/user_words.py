@@ -115,7 +115,7 @@ def secrets(scenario: Scenario, goal: Goal) -> Iterator[Secret]:
 
 
 def own_words(scenario: Scenario) -> str:
-    """All that a user may know to say, lower case; its user id only when it proves itself by nothing else."""
+    """All that a user may know to say, lower case; its user id only when it has no zip code to say."""
     who = scenario.identity
     # Who has no zip code names the user id to say who it is.
     own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or who.user_id]
