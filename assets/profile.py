@@ -8,21 +8,31 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from assets.rounds import MAX_ROUNDS
+from assets.settings import (
+    ClusterRole,
+    Databases,
+    ExplorerRole,
+    JudgeRole,
+    ReaderRole,
+    ServedPolicyRole,
+    Settings,
+    Tasks,
+    Trials,
+    UserRole,
+    WriterRole,
+    defaults,
+)
 from env_sim.chat.endpoint import OPERATIONAL, Endpoint
-from env_sim.chat.user_role import LlmUserConfig
-from env_sim.llm_configs import LlmExplorerConfig, LlmReaderConfig, LlmWriterConfig
 from env_sim.pool import InjectionConfig, MixConfig, Targeting
 from env_sim.reward import RewardConfig
 from env_sim.task_kits import load_task_kit
-from quality.cluster_config import ClusterConfig
 from quality.gate import GateLimits
-from quality.judge import LlmJudgeConfig
 from quality.task_words import DuplicateConfig
 from schemas import ConfigError
 from schemas.folders import folder_of
@@ -36,124 +46,6 @@ STORED = "profile.json"
 
 FREE_KEYS = frozenset({"rounds"})
 """May differ from the stored profile: they change how far a run goes, no row of it."""
-
-
-C = TypeVar("C", bound=BaseModel)
-
-
-def _defaults(kind: type[C], **values: float) -> C:
-    return kind.model_validate(values)
-
-
-class Settings(BaseModel):
-    """Base of a profile's own parts: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Databases(Settings):
-    """Generated databases per split."""
-
-    train: int = Field(default=24, ge=1, le=5000)
-    """Databases; few get memorised, each costs 0.1 s and 8 MB to make again at 500 users."""
-    validation: int = Field(default=2, ge=1, le=1000)
-    """Databases of the tasks on which failures are found."""
-    test: int = Field(default=4, ge=1, le=1000)
-    """Databases of the tasks that are reported."""
-    n_users: int = Field(default=500, ge=1, le=500)
-    """Users per database; 500 as in tau2's own."""
-
-
-class Tasks(Settings):
-    """Tasks made before the loop."""
-
-    sft: int = Field(default=12000, ge=1)
-    """Demonstrated tasks; 700 training steps of 3600 tokens see each about once."""
-    sft_plain_share: float = Field(default=0.8, ge=0, le=1)
-    """Easy share of them: mostly easy paths, so that real failures remain to be found."""
-    validation: int = Field(default=200, ge=1)
-    """Tasks on which failures are found; 200 x trials give some hundred failures to cluster."""
-    test: int = Field(default=200, ge=1)
-    """Tasks behind the reported numbers; with fewer than 200 the interval of Pass^1 is wider than the lift."""
-    eval_plain_share: float = Field(default=0.25, ge=0, le=1)
-    """Easy share of validation and test tasks; the rest is even over the failure patterns."""
-
-
-class Trials(Settings):
-    """Episodes per task."""
-
-    validation: int = Field(default=4, ge=1, le=64)
-    """Of the policy under test in each round."""
-    test: int = Field(default=4, ge=1, le=64)
-    """Of each reported policy; Pass^k needs k of them."""
-
-
-class JudgeRole(Settings):
-    """Who explains failures."""
-
-    endpoint: Endpoint | None = None
-    """Where a model does it; none: the embedded judge, a program."""
-    asking: LlmJudgeConfig = _defaults(LlmJudgeConfig)
-    """How a model is asked."""
-
-
-class UserRole(Settings):
-    """Who plays the users of validation and test episodes."""
-
-    endpoint: Endpoint | None = None
-    """Where a model does it; none: the scripted user, a program, as in all training."""
-    asking: LlmUserConfig = _defaults(LlmUserConfig)
-    """How a model is asked."""
-
-
-class ServedPolicyRole(Settings):
-    """A policy that is played at an endpoint instead of in this process."""
-
-    endpoint: Endpoint | None = None
-    """Where it is served; none: checkpoints are trained and played here."""
-    speaks: Literal["chat", "tokens"] = "chat"
-    """`chat`: a model that knows tools and is not trained here: it is played, diagnosed and written tasks for.
-    `tokens`: a checkpoint of ours behind a server that takes token ids, under this profile's `sampling`."""
-    plays: str = Field(default="sft", min_length=1)
-    """With `tokens`: the policy that the endpoint serves (`sft`, `rl-round-001`); all others are played here."""
-
-
-class ClusterRole(ClusterConfig):
-    """How failures are grouped, who embeds and who names them."""
-
-    embedder: Endpoint | None = None
-    """Where a model embeds the explanations; none: the local embedder, or the sentence-transformer."""
-    sentence_transformer: str = Field(default="", max_length=300)
-    """Model of the extra `sentence-transformers` that embeds on this machine; empty: none."""
-    labels: Endpoint | None = None
-    """Where a model, the task writer's as a rule, names the clusters; none: their terms do."""
-
-
-class ExplorerRole(Settings):
-    """Who explores the training databases."""
-
-    endpoint: Endpoint | None = None
-    """Where a model does it; none: the domain's planner, a program."""
-    asking: LlmExplorerConfig = _defaults(LlmExplorerConfig)
-    """Its budget."""
-
-
-class WriterRole(Settings):
-    """Who words tasks."""
-
-    endpoint: Endpoint | None = None
-    """Where a model does it; none: the domain's grammar, a program."""
-    asking: LlmWriterConfig = _defaults(LlmWriterConfig)
-    """How a model is asked."""
-
-
-class ReaderRole(Settings):
-    """Who reads tasks back from their words."""
-
-    endpoint: Endpoint | None = None
-    """Where a model does it; none: the domain's planner, a program that reads the words of its own grammar only."""
-    asking: LlmReaderConfig = _defaults(LlmReaderConfig)
-    """How a model is asked."""
 
 
 class Profile(Settings):
@@ -177,26 +69,26 @@ class Profile(Settings):
     average_rounds: bool = True
     """A round's policy is the mean of the weights of all rounds' runs so far, if they start from `sft`: the noise of a
     run is as large as what it learns, and the runs' noises cancel."""
-    mix: MixConfig = _defaults(MixConfig)
-    databases: Databases = _defaults(Databases)
-    tasks: Tasks = _defaults(Tasks)
-    trials: Trials = _defaults(Trials)
-    injection: InjectionConfig = _defaults(InjectionConfig)
-    policy: PolicyConfig = _defaults(PolicyConfig, vocab_size=2048)
-    served_policy: ServedPolicyRole = _defaults(ServedPolicyRole)
-    warmup: WarmupConfig = _defaults(WarmupConfig)
-    sft: SftConfig = _defaults(SftConfig)
-    grpo: GrpoConfig = _defaults(GrpoConfig)
-    sampling: SamplingConfig = _defaults(SamplingConfig, temperature=0.8)
-    reward: RewardConfig = _defaults(RewardConfig)
-    judge: JudgeRole = _defaults(JudgeRole)
-    user: UserRole = _defaults(UserRole)
-    explorer: ExplorerRole = _defaults(ExplorerRole)
-    writer: WriterRole = _defaults(WriterRole)
-    reader: ReaderRole = _defaults(ReaderRole)
-    clusters: ClusterRole = _defaults(ClusterRole)
-    duplicates: DuplicateConfig = _defaults(DuplicateConfig)
-    limits: GateLimits = _defaults(GateLimits)
+    mix: MixConfig = defaults(MixConfig)
+    databases: Databases = defaults(Databases)
+    tasks: Tasks = defaults(Tasks)
+    trials: Trials = defaults(Trials)
+    injection: InjectionConfig = defaults(InjectionConfig)
+    policy: PolicyConfig = defaults(PolicyConfig, vocab_size=2048)
+    served_policy: ServedPolicyRole = defaults(ServedPolicyRole)
+    warmup: WarmupConfig = defaults(WarmupConfig)
+    sft: SftConfig = defaults(SftConfig)
+    grpo: GrpoConfig = defaults(GrpoConfig)
+    sampling: SamplingConfig = defaults(SamplingConfig, temperature=0.8)
+    reward: RewardConfig = defaults(RewardConfig)
+    judge: JudgeRole = defaults(JudgeRole)
+    user: UserRole = defaults(UserRole)
+    explorer: ExplorerRole = defaults(ExplorerRole)
+    writer: WriterRole = defaults(WriterRole)
+    reader: ReaderRole = defaults(ReaderRole)
+    clusters: ClusterRole = defaults(ClusterRole)
+    duplicates: DuplicateConfig = defaults(DuplicateConfig)
+    limits: GateLimits = defaults(GateLimits)
     n_processes: int = Field(default=2, ge=1, le=64)
     """Processes of rollouts and training, one thread each; as many as there are cores."""
     max_turns: int = Field(default=30, ge=2, le=500)
