@@ -28,8 +28,9 @@ class ClusterConfig(BaseModel):
     """Density: cosine above which nearer is no denser. Equal texts would else be infinitely dense and every frequent
     wording a cluster of its own (six demo rounds: 20 to 34 clusters without a bound, 18 to 23 at 0.8)."""
     n_neighbours: int = Field(default=5, ge=1, le=100)
-    """Density: a text is as dense as the distance to so many failures, itself one of them. 5: a share of the round, as
-    HDBSCAN's own default would have it, makes a sixth of 2,000 free texts noise."""
+    """Density: a text is as dense as the distance to so many failures, itself one of them, or to as many as the
+    smallest group has where that is fewer. 5: a share of the round, as HDBSCAN's own default would have it, makes a
+    sixth of 2,000 free texts noise."""
     max_dense: int = Field(default=4000, ge=100, le=20_000)
     """Density: failures that form the clusters, drawn at random from more; the others join the nearest of them. Time
     and memory are quadratic in it: 4,000 take 2 s and 0.5 GB."""

@@ -9,7 +9,8 @@ join the nearest drawn one. The tree is average linkage over cosine distances, c
 weighted silhouette (noise counts as 0) is nearly the best. Its cost is quadratic in distinct texts.
 
 Fallbacks for little data, so that failures always give something to inject: when no split is convincing all form one
-group, and when every group is below the minimum size those of the largest size stay.
+group, and when every group is below the minimum size those of the largest size stay. Density that leaves most of few
+failures as noise convinces nobody; of many it is kept, for a gate to refuse.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ __all__ = ["NOISE", "Labels", "Points", "draw", "group", "nearest", "silhouettes
 Labels = NDArray[np.int64]
 NOISE = -1
 """Label of a point that belongs to no group."""
+FEW = 50
+"""Failures below which sparse groups say nothing."""
 _BLOCK = 1024
 """Rows of a distance matrix at once, where the whole isn't needed."""
 
@@ -116,7 +119,8 @@ def _by_density(points: Points, config: ClusterConfig) -> Labels | None:
         return None
     finder = HDBSCAN(
         min_cluster_size=min_size,
-        min_samples=min(config.n_neighbours, n_drawn),
+        # A group as small as is wanted must be able to be dense: of few failures a wanted group has fewer neighbours.
+        min_samples=min(config.n_neighbours, min_size),
         metric="precomputed",
         copy=False,  # pyright: ignore[reportArgumentType]  (read from the default, which is a word)
     )
@@ -127,6 +131,8 @@ def _by_density(points: Points, config: ClusterConfig) -> Labels | None:
     np.maximum.at(labels, repeats, found)
     labels = _renamed(labels)
     _let_join(labels, points, drawn > 0)
+    if n_drawn < FEW and points.weights[labels == NOISE].sum() > n_drawn / 2:
+        return None
     return labels if labels.max() >= 1 and _score(points, labels) >= config.min_silhouette else None
 
 

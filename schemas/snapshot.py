@@ -102,8 +102,10 @@ class Snapshot:
         return self._stored([ROUND], {}).column(ROUND).unique().to_pylist()
 
     def _stored(self, columns: Sequence[str], where: Mapping[str, Sequence[str]]) -> pa.Table:
+        # Look-ups by id find few rows: the wide columns of all others are not read. A round's rows are many.
+        late = True if where.keys() - {ROUND} else None
         with self.table.damage(self.version):
-            return self.dataset.to_table(columns=list(columns), filter=_predicate(where))
+            return self.dataset.to_table(columns=list(columns), filter=_predicate(where), late_materialization=late)
 
     def _files(self, round: str) -> list[str]:
         keys = self.table.fragments(self.dataset, equal(ROUND, round))

@@ -115,3 +115,14 @@ def test_a_draw_takes_as_many_as_asked_and_none_twice(weights: list[int], n: int
     held = np.array(weights, dtype=np.float64)
     drawn = draw(held, n, np.random.default_rng(seed))
     assert drawn.sum() == min(n, held.sum()) and (drawn <= held).all() and (drawn >= 0).all()
+
+
+def test_few_failures_of_which_most_stand_alone_are_one_group_and_many_keep_their_noise() -> None:
+    def scattered(n: int) -> Points:
+        dense = np.eye(100)[np.repeat([0, 1], n // 6)]
+        alone = np.eye(100)[2 + np.arange(n - len(dense)) % 98]
+        return Points(unit_rows(np.vstack([dense, alone])), np.ones(n))
+
+    assert set(group(scattered(24), ClusterConfig()).tolist()) == {0}
+    many = group(scattered(120), ClusterConfig())
+    assert many.max() == 1 and (many == NOISE).mean() > 0.5

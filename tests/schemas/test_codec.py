@@ -140,7 +140,7 @@ def test_a_row_of_another_round_is_refused(make) -> None:
 
 def test_a_stored_row_that_is_no_record_is_named(make) -> None:
     spec = TABLES["test_outcomes"]
-    row = make.outcome("t").model_copy(update={"n_trials": 0})
+    row = make.outcome("t").model_copy(update={"n_trials": -1})
     with pytest.raises(CorruptTableError, match=r"test_outcomes\[row 0\]"):
         from_arrow(spec, to_arrow(spec, [row], BOOTSTRAP))
 
