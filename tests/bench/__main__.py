@@ -16,5 +16,5 @@ if __name__ == "__main__":
     bench_scale.main([])
     bench_monitor.main()
     bench_chat.main([])
-    bench_warehouse.main([])
+    bench_warehouse.main(["--long"])
     bench_clusters.main([])
