@@ -1,9 +1,9 @@
 """Texts of failures as vectors: what is particular to one episode is taken out, what is left is weighted words.
 
 Holds the `Embedder` protocol and its local implementation (TF-IDF, then a truncated SVD: latent semantic analysis).
-Deliberately not a neural model: the embedded profile needs no weights and no network. The cluster profile passes its
-own. Its vectors of two calls are not comparable, because the vocabulary is that of the given texts: embed what you
-compare together. `HashedEmbedder` has no vocabulary: its vectors are stored and searched.
+Deliberately not a neural model: the embedded profile needs no weights and no network. Other embedders
+(`llm_embedding`) are a profile's choice. Its vectors of two calls are not comparable, because the vocabulary is that of
+the given texts: embed what you compare together. `HashedEmbedder` has no vocabulary: its vectors are stored and searched.
 """
 
 import re
@@ -99,7 +99,7 @@ def unit_rows(vectors: Vectors) -> Vectors:
 class HashedEmbedder:
     """Words and pairs of words hashed into a fixed width: no vocabulary, so vectors of all calls can be compared.
 
-    Made for storing. It sees shared words, not synonyms; the cluster profile stores a neural model's vectors instead.
+    Made for storing: all of `embeddings` is its work, whoever embeds for the clusters. Sees shared words, not synonyms.
     """
 
     width: int = VECTOR_WIDTH
