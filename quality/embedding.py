@@ -3,7 +3,8 @@
 Holds the `Embedder` protocol and its local implementation (TF-IDF, then a truncated SVD: latent semantic analysis).
 Deliberately not a neural model: the embedded profile needs no weights and no network. Other embedders
 (`llm_embedding`) are a profile's choice. Its vectors of two calls are not comparable, because the vocabulary is that of
-the given texts: embed what you compare together. `HashedEmbedder` has no vocabulary: its vectors are stored and searched.
+the given texts: embed what you compare together. `HashedEmbedder` has no vocabulary, so its vectors are stored and
+searched.
 """
 
 import re
