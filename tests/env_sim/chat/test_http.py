@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ class Wire:
             writer.close()
 
     @asynccontextmanager
-    async def open(self, **changed: Any) -> Any:
+    async def open(self, **changed: Any) -> AsyncIterator[Connections]:
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=changed.pop("tls", None))
         self.port = server.sockets[0].getsockname()[1]
         address = changed.pop("address", "http://127.0.0.1:{port}/v1").format(port=self.port)
