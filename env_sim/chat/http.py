@@ -8,7 +8,7 @@ redirects, no cookies, no proxies, no compression, whole bodies.
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 import httpx2
@@ -110,7 +110,7 @@ class Connections:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop), self._host, self._port, ssl=self._tls, happy_eyeballs_delay=0.25
+                    lambda: _Connection(loop), self._host, self._port, ssl=self._tls
                 )
         except OSError as error:  # TimeoutError and the errors of TLS are such
             said = str(error) or f"no connection within {self._connect_timeout_s:g} s"
@@ -144,8 +144,8 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Of whatever loop: uvloop's are no subclass.
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
