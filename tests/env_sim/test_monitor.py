@@ -186,6 +186,12 @@ def test_a_write_that_differs_from_its_listing_is_a_breach_that_names_the_argume
     assert breaches([*messages, *call(CANCEL)]) == [("unconfirmed_write", 5)]
 
 
+def test_the_arguments_that_were_not_listed_are_told_in_one_order():
+    more = CANCEL.model_copy(update={"arguments": {**CANCEL.arguments, **dict.fromkeys("hgfedcba", 1)}})
+    told = evidence([*KNOWN, *agree(CANCEL), *call(more)])
+    assert told == "cancel_pending_order: not as listed in a, b, c, d, e, f, g, h"
+
+
 def test_a_yes_covers_one_write():
     messages = [*KNOWN, *agree(CANCEL), *call(CANCEL), *user("hm"), *call(CANCEL)]
     assert breaches(messages) == [("unconfirmed_write", 8)]
