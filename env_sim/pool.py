@@ -54,6 +54,9 @@ class InjectionConfig(Record):
     """Source trajectories kept per wanted task; the writer draws anew and refuses some, 1.25 covers that."""
     explorations_per_task: int = Field(default=30, ge=1, le=1000)
     """Explorations tried per wanted task before the search ends; rare patterns fit 1 exploration in 75."""
+    checks: Literal["replay", "all"] = "replay"
+    """What a program's task must pass, a model's always passes all. `replay`: it is sound by construction. `all`: also
+    none that the naive agent solves, which an operator alone can't promise (`wrong_variant` in docs/PATTERNS.md)."""
 
 
 class MixConfig(Record):
