@@ -216,8 +216,7 @@ def _weights(
 
 def wording_key(task: Task) -> str:
     """What makes two tasks the same to a policy: world, words said, end state required."""
-    said = [task.scenario.opening, *(text for goal in task.scenario.goals for text in goal.texts)]
-    words = [" ".join(text.lower().split()) for text in said]
+    words = [" ".join(text.lower().split()) for text in task.scenario.texts]
     return canonical_json([task.database_id, words, task.scenario.confirmation, task.criteria])
 
 
