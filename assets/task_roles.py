@@ -123,12 +123,13 @@ class TaskMaker:
         return [(source, sought[source.trajectory_id]) for source in sources]
 
     def checked(self, tasks: Sequence[Task], explorations: Sequence[Attempt], writings: Sequence[Attempt]) -> Made:
-        """A verdict on each task: replayed where programs have made and read it, else by all of `task_checks`.
+        """A verdict on each task: replayed where programs made and read it, unless `injection.checks` asks for all.
 
         Raises:
             ChatError: As `explored`.
         """
-        if self.profile.writer.endpoint is None and self.profile.reader.endpoint is None:
+        by_programs = self.profile.writer.endpoint is None and self.profile.reader.endpoint is None
+        if by_programs and self.profile.injection.checks == "replay":
             domain = self.profile.domain
             return Made([replay(domain, self.databases, task) for task in progress(tasks, "replays")])
         from env_sim.llm_reader import LlmReader

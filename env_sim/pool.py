@@ -54,6 +54,9 @@ class InjectionConfig(Record):
     """Source trajectories kept per wanted task; the writer draws anew and refuses some, 1.25 covers that."""
     explorations_per_task: int = Field(default=30, ge=1, le=1000)
     """Explorations tried per wanted task before the search ends; rare patterns fit 1 exploration in 75."""
+    checks: Literal["replay", "all"] = "replay"
+    """What a program's task must pass, a model's always passes all. `replay`: it is sound by construction. `all`: also
+    none that the naive agent solves, which an operator alone can't promise (`wrong_variant` in docs/PATTERNS.md)."""
 
 
 class MixConfig(Record):
@@ -213,8 +216,7 @@ def _weights(
 
 def wording_key(task: Task) -> str:
     """What makes two tasks the same to a policy: world, words said, end state required."""
-    said = [task.scenario.opening, *(text for goal in task.scenario.goals for text in goal.texts)]
-    words = [" ".join(text.lower().split()) for text in said]
+    words = [" ".join(text.lower().split()) for text in task.scenario.texts]
     return canonical_json([task.database_id, words, task.scenario.confirmation, task.criteria])
 
 

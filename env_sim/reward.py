@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from pydantic import Field
 
-from env_sim.conduct import ListedKey, Repeats, call_key, listed_action, listed_key
+from env_sim.conduct import ListedKey, Repeats, call_key, listed_action, listed_key, says_yes
 from env_sim.episode import Episode
 from env_sim.world import Database, Domain, Mode
 from schemas import Message, RewardParts, StopReason, Task, TaskError
@@ -62,7 +62,7 @@ def confirmed_writes(messages: Sequence[Message]) -> set[ListedKey]:
     """Keys (as of `listed_key`) of the listed actions that the user answered with yes."""
     found = set()
     for said, answer in pairwise(messages):
-        if said.role == "assistant" and answer.role == "user" and answer.content.startswith("yes"):
+        if said.role == "assistant" and answer.role == "user" and says_yes(answer.content):
             action = listed_action(said.content)
             if action is not None:
                 found.add(listed_key(action))

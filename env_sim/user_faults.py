@@ -243,8 +243,8 @@ class _Watch:
 
     def _own_emails(self) -> set[str]:
         """Addresses that stand in the scenario."""
-        texts = [self._scenario.opening, *(text for goal in self._scenario.goals for text in goal.texts)]
-        return {(self._scenario.identity.email or "").lower(), *_EMAIL.findall(" ".join(texts).lower())}
+        own = " ".join(self._scenario.texts).lower()
+        return {(self._scenario.identity.email or "").lower(), *_EMAIL.findall(own)}
 
     def _may_tell(self, wish: _Wish, secret: Secret, listed: Action | None) -> bool:
         if secret.remark is None:

@@ -102,9 +102,8 @@ def secrets(scenario: Scenario, goal: Goal) -> Iterator[Secret]:
     remarks = [*((goal.change,) if goal.change else ()), *goal.remarks]
     if not goal.details and not remarks:
         return
-    texts = [scenario.opening, *(text for each in scenario.goals for text in each.texts)]
     for secret in (*goal.details, *remarks):
-        others = " ".join(text for text in texts if text != secret.text).lower()
+        others = " ".join(text for text in scenario.texts if text != secret.text).lower()
         if secret.text.lower() in others:
             continue
         words = stems(secret.text.lower()) - _COMMON - stems(others)
@@ -118,8 +117,8 @@ def own_words(scenario: Scenario) -> str:
     """All that a user may know to say, lower case; its user id only when it has no zip code to say."""
     who = scenario.identity
     # Who has no zip code names the user id to say who it is.
-    own = [scenario.opening, who.email or "", who.first_name, who.last_name, who.zip or who.user_id]
-    return " ".join([*own, *(text for goal in scenario.goals for text in goal.texts)]).lower()
+    own = [who.email or "", who.first_name, who.last_name, who.zip or who.user_id]
+    return " ".join([*own, *scenario.texts]).lower()
 
 
 def hidden_values(scenario: Scenario, known: str) -> list[str]:

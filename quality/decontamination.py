@@ -39,10 +39,7 @@ def words_said(task: Task) -> str:
 
 def request(task: Task) -> str:
     """All that the user asks for and tells about it, in single spaces."""
-    said = [task.scenario.opening]
-    for goal in task.scenario.goals:
-        said += [goal.request, *(detail.text for detail in goal.details), *([goal.change.text] if goal.change else [])]
-    return " ".join(" ".join(said).split())
+    return " ".join(" ".join(task.scenario.texts).split())
 
 
 def nearest(texts: Sequence[str], others: Sequence[str]) -> list[tuple[float, int]]:

@@ -32,11 +32,7 @@ class DuplicateConfig(BaseModel):
 
 def words_of(task: Task) -> str:
     """All that the user may say, once."""
-    scenario = task.scenario
-    said = [scenario.opening]
-    for goal in scenario.goals:
-        said += [goal.request, *(detail.text for detail in goal.details)]
-        said += [goal.change.text] if goal.change else []
+    said = task.scenario.texts
     return " ".join(part for index, part in enumerate(said) if not any(part in before for before in said[:index]))
 
 

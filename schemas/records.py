@@ -201,6 +201,11 @@ class Scenario(Record):
     never_said: Annotated[tuple[Name, ...], LATER] = ()
     """Words that would give the answer away: the user says none of them before the agent has."""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that the user may say in words of its own, the opening first."""
+        return (self.opening, *(text for goal in self.goals for text in goal.texts))
+
 
 class Criteria(Record):
     """What the end of an episode must satisfy. Empty criteria can't be constructed: every policy would pass."""

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from env_sim import load_domain
 from env_sim.conduct import listed_key, says_yes
-from env_sim.dialogue import Confirm, read_act, value_text
+from env_sim.dialogue import Confirm, act_text, read_act, value_text
 from env_sim.reward import confirmed_writes, count_repeats
 from schemas import Action, Message
-from tests.fixtures.dialogues import messages_of
+from tests.fixtures.dialogues import CANCEL, messages_of
 
 RULES = load_domain("retail").rules
 DIALOGUES = st.lists(messages_of(RULES), max_size=12)
@@ -35,10 +35,10 @@ def plain_repeats(messages: Sequence[Message]) -> int:
 
 
 def plain_confirmed(messages: Sequence[Message]) -> set[str]:
-    """The definition, spelled out: a listing, and right behind it an answer that begins with yes."""
+    """The definition, spelled out: a listing, and right behind it an answer that is a clear yes."""
     found = set()
     for said, answer in pairwise(messages):
-        if said.role == "assistant" and answer.role == "user" and answer.content.startswith("yes"):
+        if said.role == "assistant" and answer.role == "user" and says_yes(answer.content):
             act = read_act(said.content)
             if isinstance(act, Confirm):
                 found.add(plain_key(act.action))
@@ -47,6 +47,13 @@ def plain_confirmed(messages: Sequence[Message]) -> set[str]:
 
 def plain_key(action: Action) -> str:
     return action.name + json.dumps({k: value_text(v) for k, v in action.arguments.items()}, sort_keys=True)
+
+
+def test_a_yes_counts_for_the_reward_however_the_user_says_it():
+    listing = Message(role="assistant", content=act_text(Confirm(CANCEL)))
+    answers = ["yes, please.", "Yes, go ahead.", "Ok, yes!", "yesterday", "no, yes"]
+    counted = [bool(confirmed_writes([listing, Message(role="user", content=text)])) for text in answers]
+    assert counted == [True, True, True, False, False]
 
 
 @settings(deadline=None)

@@ -13,6 +13,7 @@ from env_sim.monitor import RuleSpec, monitor
 from env_sim.reward import Scorer
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import demonstrate
+from env_sim.world import Mode
 from schemas import Action, ConductRule, Message, ToolCall
 from tests.fixtures.dialogues import ANN, BOB, CANCEL, OPENING, RETURN, GivesUp, messages_of, record
 from tests.fixtures.retail import databases, tasks
@@ -84,6 +85,18 @@ def test_data_that_is_read_or_changed_before_the_customer_is_known_is_a_breach()
     assert breaches([*user("hi"), *agree(CANCEL), *call(CANCEL)]) == [("unauthenticated", 3)]
     products = Action(name="list_all_product_types")
     assert breaches([*user("hi"), *call(products)]) == [("unauthenticated", 1)]
+
+
+@pytest.mark.parametrize("mode", ["parity", "strict"])
+def test_no_tool_of_either_mode_asks_who_is_served_and_the_monitor_tells_of_it(mode: Mode):
+    task = next(task for task in tasks() if task.criteria.writes)
+    episode = Episode(task, DOMAIN, DOMAIN.open_database(databases()[task.database_id]), mode=mode)
+    for number, action in enumerate(task.criteria.writes):
+        made = ToolCall(id=f"c{number}", name=action.name, arguments=action.arguments)
+        (answer,) = episode.step(Message(role="assistant", tool_calls=(made,)))
+        assert not answer.error
+    found = [rule for rule, _ in breaches(episode.messages)]
+    assert found == ["unauthenticated", "unconfirmed_write"] * len(task.criteria.writes)
 
 
 def test_data_that_is_read_once_the_customer_is_known_is_no_breach():
@@ -171,6 +184,12 @@ def test_a_write_that_differs_from_its_listing_is_a_breach_that_names_the_argume
     assert breaches(messages) == [("unconfirmed_write", 5)]
     assert evidence(messages) == "cancel_pending_order: not as listed in order_id"
     assert breaches([*messages, *call(CANCEL)]) == [("unconfirmed_write", 5)]
+
+
+def test_the_arguments_that_were_not_listed_are_told_in_one_order():
+    more = CANCEL.model_copy(update={"arguments": {**CANCEL.arguments, **dict.fromkeys("hgfedcba", 1)}})
+    told = evidence([*KNOWN, *agree(CANCEL), *call(more)])
+    assert told == "cancel_pending_order: not as listed in a, b, c, d, e, f, g, h"
 
 
 def test_a_yes_covers_one_write():

@@ -152,8 +152,32 @@ def test_the_order_of_pairs_changes_the_parity_state_but_not_the_strict_one():
 def test_equal_items_changed_to_different_variants_give_one_strict_state():
     pairs = (("11", "12"), ("11", "13"))
     one, two = run("strict", modify("#W3", *pairs)), run("strict", modify("#W3", *pairs[::-1]))
-    assert prices(one, "#W3") == [("12", 11.3, "blue"), ("13", 12.6, "green")]
+    assert prices(one, "#W3") == prices(two, "#W3") == [("12", 11.3, "blue"), ("13", 12.6, "green")]
     assert one.state_key() == two.state_key()
+
+
+def test_an_order_is_compared_by_which_items_it_holds_in_strict_mode():
+    base = shop()
+    base["orders"]["#W3"]["items"] = [MUG, item("mug", "10", "12", 11.3, "blue")]
+    database = DOMAIN.database_from_json(base)
+    one, two = (DOMAIN.new_environment(database, mode="strict") for _ in range(2))
+    assert not one.call(*modify("#W3", ("11", "13"))).error
+    assert not two.call(*modify("#W3", ("11", "12"), ("12", "13"))).error
+    assert prices(one, "#W3") == prices(two, "#W3")[::-1]
+    assert one.state_key() == two.state_key()
+
+
+def test_a_difference_of_nothing_has_no_sign_in_strict_mode():
+    base = shop()
+    base["products"]["10"]["variants"]["12"]["price"] = 72.19
+    base["products"]["20"]["variants"]["22"]["price"] = 59.57
+    base["orders"]["#W2"]["items"] = [item("mug", "10", "11", 87.37, "red"), item("cup", "20", "21", 44.39, "red")]
+    database = DOMAIN.database_from_json(base)
+    differences = {}
+    for mode in ("parity", "strict"):
+        environment = DOMAIN.new_environment(database, mode=mode)
+        differences[mode] = str(json.loads(environment.call(*exchange(*BOTH)).content)["exchange_price_difference"])
+    assert differences == {"parity": "-0.0", "strict": "0.0"}
 
 
 def test_a_chain_of_pairs_moves_one_item_twice_in_parity_only():

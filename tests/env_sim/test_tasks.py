@@ -188,6 +188,30 @@ def test_a_confirmed_write_earns_its_action_check():
     assert Scorer(DOMAIN)._action_checks(episode) == 1
 
 
+def test_a_write_for_another_reason_earns_nothing_even_if_it_was_confirmed():
+    task = next(task for task in tasks() if [write.name for write in task.criteria.writes] == ["cancel_pending_order"])
+    (write,) = task.criteria.writes
+    reasons = {"no longer needed", "ordered by mistake"} - {write.arguments["reason"]}
+    other = write.model_copy(update={"arguments": {**write.arguments, "reason": reasons.pop()}})
+    episode = Episode(task, DOMAIN, DOMAIN.open_database(databases()[task.database_id]))
+    episode.step(Message(role="assistant", content=act_text(Confirm(other))))
+    episode.step(Message(role="assistant", tool_calls=(ToolCall(id="c1", name=other.name, arguments=other.arguments),)))
+    episode.stop(StopReason.USER_DONE)
+    parts = Scorer(DOMAIN).score(episode, 5)
+    assert episode.writes == [other] and (parts.success, parts.action_checks) == (0, 0)
+
+
+@pytest.mark.parametrize("stop", [stop for stop in StopReason if stop is not StopReason.USER_DONE])
+def test_the_required_state_is_no_success_when_the_episode_ends_in_another_way(stop: StopReason):
+    task = task_of("none")
+    episode = Episode(task, DOMAIN, DOMAIN.open_database(databases()[task.database_id]))
+    for number, write in enumerate(task.criteria.writes):
+        call = ToolCall(id=f"c{number}", name=write.name, arguments=write.arguments)
+        episode.step(Message(role="assistant", tool_calls=(call,)))
+    episode.stop(stop)
+    assert Scorer(DOMAIN).score(episode, 5).success == 0
+
+
 def test_an_unknown_pattern_or_domain_is_named():
     source = demonstrate("retail", databases(), task_of("none"), Scorer(DOMAIN))
     with pytest.raises(ConfigError, match="unknown pattern 'nope'"):

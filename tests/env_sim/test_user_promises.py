@@ -5,10 +5,11 @@ from itertools import pairwise
 from hypothesis import given, settings
 
 from env_sim.conduct import differing, listed_action, says_yes
-from env_sim.dialogue import Ask, Deny, act_text, read_act
+from env_sim.dialogue import Ask, Deny, Done, act_text, read_act
+from env_sim.user import ScriptedUser
 from env_sim.user_faults import user_faults
 from schemas import Confirmation, Scenario, StopReason
-from tests.fixtures.users import ACTIONS, ANN, Step, scenarios, steps, talk
+from tests.fixtures.users import ACTIONS, ANN, Step, Write, scenarios, steps, talk
 
 many = settings(max_examples=100, deadline=None)
 
@@ -42,6 +43,43 @@ def test_it_never_tells_a_fact_before_its_topic_was_asked_for(scenario: Scenario
             told = [turn for turn, m in enumerate(done.messages) if m.role == "user" and detail.text in m.content]
             before = done.messages[: told[0]] if told else []
             assert not told or act_text(Ask(detail.topic)) in [m.content for m in before]
+
+
+@many
+@given(scenarios(), steps)
+def test_it_never_raises_a_wish_before_those_before_it_are_written_or_refused(scenario: Scenario, agent: list[Step]):
+    kept_back = scenario.goals[scenario.raised_in_opening :]
+    done = talk(scenario, agent)
+    for place, goal in enumerate(kept_back, scenario.raised_in_opening):
+        raised = [turn for turn, m in enumerate(done.messages) if m.role == "user" and goal.request in m.content]
+        before = done.messages[: raised[0]] if raised else []
+        n_settled = sum(m.role == "tool" or m.content == act_text(Deny()) for m in before)
+        assert not raised or n_settled >= place
+
+
+@many
+@given(scenarios(), steps)
+def test_it_never_names_a_preference_before_as_many_refusals(scenario: Scenario, agent: list[Step]):
+    done = talk(scenario, agent)
+    for goal in scenario.goals:
+        for place, preference in enumerate(goal.preferences):
+            told = [turn for turn, m in enumerate(done.messages) if m.role == "user" and preference in m.content]
+            before = done.messages[: told[0]] if told else []
+            assert not told or sum(m.content == act_text(Deny()) for m in before) > place
+
+
+@many
+@given(scenarios(), steps)
+def test_once_all_is_written_or_refused_and_it_is_told_so_it_leaves_satisfied(scenario: Scenario, agent: list[Step]):
+    user = ScriptedUser(scenario.model_copy(update={"patience": 1000}))
+    for step in agent:
+        text = act_text(step) if not isinstance(step, Write) else act_text(Done())
+        if user.reply(text, []).left:
+            return
+    writes = [action for goal in scenario.goals for action in (goal.action, goal.accepted) if action]
+    refusals = [act_text(Deny())] * sum(len(goal.preferences) + (not goal.action) for goal in scenario.goals)
+    replies = [user.reply(text, writes) for text in (act_text(Done()), *refusals, *refusals, *[act_text(Done())] * 2)]
+    assert next(reply for reply in replies if reply.left).satisfied
 
 
 @many

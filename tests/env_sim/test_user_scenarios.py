@@ -104,6 +104,14 @@ def test_a_change_of_mind_may_come_when_a_fact_is_asked_for():
     assert heard[2] == "yes, please."
 
 
+def test_a_change_of_mind_may_come_at_a_message_of_a_given_number():
+    change = Change(text="no, the other one", action=OTHER_CANCEL, when=When.MESSAGE, n=2)
+    user = by_detail(wish(change=change))
+    before, at = said(user, "hm", "hm")
+    assert change.text not in before and at.endswith(f" {change.text}")
+    assert said(user, Confirm(OTHER_CANCEL)) == ["yes, please."]
+
+
 def test_asked_for_a_fact_that_it_does_not_know_the_user_says_so_and_minds_only_the_second_time():
     user = user_of(wish(), unknown=("payment",), patience=1)
     assert said(user, Ask("payment")) == ["i do not know."]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from env_sim.word_grams import hashed_grams
 from quality.decontamination import nearest, words_said
+from quality.task_words import words_of
 from schemas import Action, Criteria, Identity, PoolTask, Record, Task
 from tests.quality.builders import make_task
 from tests.quality.stored import ROUND, context_of, result_of
@@ -108,6 +109,10 @@ def test_all_that_the_user_can_say_is_compared() -> None:
     said = words_said(worded("good day. hello."))
     for part in ("Mei", "Kovacs", "10001", "good day. hello.", "cancel it"):
         assert part in said
+    task = worded("hello.")
+    goal = task.scenario.goals[0].model_copy(update={"hesitation": "how long would it take?", "preferences": ("any.",)})
+    hesitant = task.model_copy(update={"scenario": task.scenario.model_copy(update={"goals": (goal,)})})
+    assert "how long would it take? any." in words_said(hesitant) and "take? any." in words_of(hesitant)
 
 
 def test_a_task_in_a_published_benchmark_s_words_is_found_and_one_that_shares_a_phrase_is_not() -> None:

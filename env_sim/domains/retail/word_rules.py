@@ -27,7 +27,7 @@ def task_rules(task: Task, base: Database) -> list[Finding]:
 
 
 def _leaks(task: Task) -> Iterator[Finding]:
-    said = " ".join([task.scenario.opening, *(text for goal in task.scenario.goals for text in goal.texts)])
+    said = " ".join(task.scenario.texts)
     hidden = set(LEAKS.findall(said))
     if HIDING_PATTERNS & set(task.pattern.split(JOIN)):
         hidden |= set(ORDER_ID.findall(said)) - _of_other_wishes(task)
