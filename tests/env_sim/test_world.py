@@ -141,7 +141,7 @@ def test_states_tell_values_apart_that_python_calls_equal(value: object, same: b
     one, two = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
     order = pending_order()
     for environment, difference in ((one, abs(float(value))), (two, value)):  # type: ignore[arg-type]
-        environment.change("orders", order["order_id"], order, {"exchange_price_difference": difference})
+        environment.change("orders", order["order_id"], {"exchange_price_difference": difference})
     assert (one.state_key() == two.state_key()) is same
     assert (one.database_hash() == two.database_hash()) is same
 
@@ -161,7 +161,7 @@ def test_a_changed_record_is_shown_as_the_standard_library_spells_it(changes: li
         order = environment.record("orders", order_id)
         assert order is not None
         parts = [*order["items"], value] if name == "items" and type(order["items"]) is list else value
-        environment.change("orders", order_id, order, {name: parts})
+        environment.change("orders", order_id, {name: parts})
         assert environment.text("orders", order_id) == json.dumps(environment.record("orders", order_id))
     assert BASE.text("orders", order_id) == json.dumps(BASE.orders[order_id])
 

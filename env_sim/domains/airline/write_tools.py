@@ -54,7 +54,7 @@ class WriteTools(ReadTools):
     def change_reservation(self, reservation: JsonRecord, fields: JsonRecord) -> str:
         """Replace fields of a reservation and show it."""
         reservation_id = reservation["reservation_id"]
-        self.change("reservations", reservation_id, reservation, fields)
+        self.change("reservations", reservation_id, fields)
         return self.text("reservations", reservation_id)
 
     def change_balance(self, user_id: str, payment_id: str, amount: float) -> None:
@@ -62,7 +62,7 @@ class WriteTools(ReadTools):
         user = self.user(user_id)
         method = user["payment_methods"][payment_id]
         changed = {**method, "amount": self.balance(method["amount"] + amount)}
-        self.change("users", user_id, user, {"payment_methods": {**user["payment_methods"], payment_id: changed}})
+        self.change("users", user_id, {"payment_methods": {**user["payment_methods"], payment_id: changed}})
 
     def balance(self, amount: float) -> float:
         """A new balance, as it was computed."""
@@ -74,7 +74,7 @@ class WriteTools(ReadTools):
         on_date = flight["dates"][date]
         seats = {**on_date["available_seats"], cabin: on_date["available_seats"][cabin] + change}
         changed = {**flight["dates"], date: {**on_date, "available_seats": seats}}
-        self.change("flights", number, flight, {"dates": changed})
+        self.change("flights", number, {"dates": changed})
 
     def open_flight(self, number: str, date: str, cabin: Any, n_passengers: int) -> JsonRecord:
         """A new segment of a reservation, or the tool's refusal when the flight can't be booked."""
@@ -164,12 +164,12 @@ class WriteTools(ReadTools):
                 self.change_balance(user_id, payment_id, -each["amount"])
             elif method["source"] == "certificate":
                 left = {key: kept for key, kept in user["payment_methods"].items() if key != payment_id}
-                self.change("users", user_id, user, {"payment_methods": left})
+                self.change("users", user_id, {"payment_methods": left})
         for segment in made["flights"]:
             self.change_seats(segment["flight_number"], segment["date"], made["cabin"], -len(made["passengers"]))
-        self.change("reservations", reservation_id, {}, made)
+        self.change("reservations", reservation_id, made)
         user = self.user(user_id)
-        self.change("users", user_id, user, {"reservations": [*user["reservations"], reservation_id]})
+        self.change("users", user_id, {"reservations": [*user["reservations"], reservation_id]})
         return self.text("reservations", reservation_id)
 
     @tool(TOOLKIT, writes=True)
@@ -198,7 +198,7 @@ class WriteTools(ReadTools):
                 made = arguments.certificate(payment_id, amount)
                 self.check_certificate(amount)
                 methods = {**user["payment_methods"], payment_id: made}
-                self.change("users", user_id, user, {"payment_methods": methods})
+                self.change("users", user_id, {"payment_methods": methods})
                 return f"Certificate {payment_id} added to user {user_id} with amount {amount}."
         raise ToolRefusal("Too many certificates")
 

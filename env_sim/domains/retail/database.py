@@ -4,11 +4,13 @@ Immutable and shared by all episodes: every index is computed once, on first use
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, ClassVar
 
 from env_sim.domains.retail.records import check_tables
+from env_sim.domains.retail.spelling import address_text, history_text
 from env_sim.tables import TableDatabase, read_json
 from env_sim.world import JsonRecord
 
@@ -17,6 +19,8 @@ __all__ = ["RetailDatabase", "database_from_json", "load_database"]
 
 class RetailDatabase(TableDatabase):
     """An immutable shop. Build it through `load_database`, `database_from_json` or the generator."""
+
+    spellers: ClassVar[Mapping[str, Callable[[Any], str]]] = {"address": address_text, "payment_history": history_text}
 
     def __init__(self, tables: dict[str, dict[str, JsonRecord]]) -> None:
         """Take checked tables over; the caller must not keep changing them."""
