@@ -18,15 +18,16 @@ from schemas.errors import CorruptDatabaseError
 __all__ = ["TableDatabase", "check_records", "check_table_names", "corrupt", "read_json"]
 
 
-_Places = dict[str, tuple[int, str, Callable[[Any], str]]]
-"""A record's fields by name: place in the record, the name as printed before the value, what spells a value."""
+_Places = dict[str, tuple[int, str]]
+"""A record's fields by name: the place in the record, and the name as it is printed before the value."""
 
 
 class TableDatabase:
     """Tables, and the texts and hashes made from them. A domain adds its indexes and `entity_ids`."""
 
-    spellers: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
-    """What spells the values of a field whose shape a domain knows, faster than any value; by the field's name."""
+    shapes: ClassVar[Mapping[tuple[str, ...], Callable[..., str]]] = {}
+    """What spells an object with exactly these keys from its values, as `json_text` would, but without asking each what
+    it is: for objects that writes make anew. Raises TypeError for values of other types."""
 
     def __init__(self, tables: dict[str, dict[str, JsonRecord]]) -> None:
         """Take checked tables over; the caller must not keep changing them."""
@@ -55,10 +56,10 @@ class TableDatabase:
         if spelled is None:
             return json_text(fields)
         places, base_texts = spelled
-        texts = base_texts.copy()
+        texts, value_text = base_texts.copy(), self.value_text
         for name, value in fields.items():
-            place, start, spell = places[name]
-            texts[place] = start + spell(value)
+            place, start = places[name]
+            texts[place] = start + (text_text(value) if type(value) is str else value_text(value))
         return f"{{{', '.join(texts)}}}"
 
     def _spell_fields(self, table: str, key: str) -> tuple[_Places, list[str]] | None:
@@ -69,38 +70,43 @@ class TableDatabase:
         names = tuple(record)
         places = self._places.get(names)
         if places is None:
-            places = self._places[names] = {
-                name: (place, f"{json_text(name)}: ", self.spellers.get(name, self.value_text))
-                for place, name in enumerate(names)
-            }
+            places = self._places[names] = {name: (place, f"{json_text(name)}: ") for place, name in enumerate(names)}
         texts = []
-        for name, value in record.items():
-            _, start, spell = places[name]
-            for part in value if type(value) is list and name not in self.spellers else ():
-                if type(part) is dict:
-                    self.keep_part(part)
-            texts.append(start + spell(value))
-        self._field_texts[table, key] = places, texts
-        return places, texts
+        for (_, start), value in zip(places.values(), record.values(), strict=True):
+            if type(value) is list:
+                for part in value:
+                    if type(part) is dict:
+                        self.keep_part(part)
+            texts.append(start + self.value_text(value))
+        found = self._field_texts[table, key] = places, texts
+        return found
 
     def keep_part(self, part: JsonRecord) -> None:
         """Spell a part of records once. It must live as long as this base and never change."""
-        self._part_texts[id(part)] = json_text(part)
+        self._part_texts[id(part)] = self.object_text(part)
 
     def value_text(self, value: Any) -> str:
         """What a tool prints for a field's value; parts of a list that the base knows are not spelled again."""
         kind = type(value)
-        if kind is str:
-            return text_text(value)
-        if kind is not list:
-            return json_text(value)
-        if value and type(value[0]) is dict:
-            known = self._part_texts.get
-            return f"[{', '.join([known(id(part)) or json_text(part) for part in value])}]"
-        try:
-            return f"[{', '.join(map(text_text, value))}]"
-        except TypeError:
-            return json_text(value)
+        if kind is list:
+            if value and type(value[0]) is dict:
+                known, object_text = self._part_texts.get, self.object_text
+                return f"[{', '.join([known(id(part)) or object_text(part) for part in value])}]"
+            try:
+                return f"[{', '.join(map(text_text, value))}]"
+            except TypeError:
+                return json_text(value)
+        return self.object_text(value) if kind is dict else json_text(value)
+
+    def object_text(self, value: Any) -> str:
+        """What a tool prints for an object, or for what stands in the place of one."""
+        spell = self.shapes.get(tuple(value)) if type(value) is dict else None
+        if spell is not None:
+            try:
+                return spell(*value.values())
+            except TypeError:  # a value that has no such shape itself
+                pass
+        return json_text(value)
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
         """Canonical text of every record of a table, ids sorted."""

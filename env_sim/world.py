@@ -209,6 +209,16 @@ class Environment:
             self._changed[place] = {**earlier, **fields}
             self._texts.pop(place, None)
 
+    def changed(self, table: str, key: str, fields: JsonRecord) -> str:
+        """`change`, then `text`: how most writes end."""
+        place = (table, key)
+        earlier = self._changed.get(place)
+        if earlier is not None:
+            fields = {**earlier, **fields}
+        self._changed[place] = fields
+        text = self._texts[place] = self.base.changed_text(table, key, fields)
+        return text
+
     def text(self, table: str, key: str) -> str:
         """What a tool prints for the current record."""
         place = (table, key)

@@ -60,11 +60,6 @@ class WriteTools(ReadTools):
             raise ToolRefusal("Payment method not found")
         return methods[payment_method_id]
 
-    def change_order(self, order_id: str, fields: JsonRecord) -> str:
-        """Replace fields of an order and show it."""
-        self.change("orders", order_id, fields)
-        return self.text("orders", order_id)
-
     def credit(self, user_id: str, payment_method_id: str, amount: float) -> None:
         """Add to a gift card's balance (a negative amount takes away); other methods settle outside the shop."""
         methods = self.user(user_id)["payment_methods"]
@@ -84,8 +79,9 @@ class WriteTools(ReadTools):
         refunds = self.refunds(order["payment_history"])
         for refund in refunds:
             self.credit(order["user_id"], refund["payment_method_id"], refund["amount"])
-        history = [*order["payment_history"], *refunds]
-        return self.change_order(order_id, {"status": "cancelled", "cancel_reason": reason, "payment_history": history})
+        history = order["payment_history"] + refunds
+        fields = {"status": "cancelled", "cancel_reason": reason, "payment_history": history}
+        return self.changed("orders", order_id, fields)
 
     def refunds(self, history: list[JsonRecord]) -> list[JsonRecord]:
         """What cancelling pays back: every entry, earlier refunds included (tau2's mistake)."""
@@ -105,7 +101,7 @@ class WriteTools(ReadTools):
         """Replace the address of an order that is not shipped."""
         order = self.order(order_id)
         self.check_address_change(order)
-        return self.change_order(order_id, {"address": address(address1, address2, city, country, state, zip)})
+        return self.changed("orders", order_id, {"address": address(address1, address2, city, country, state, zip)})
 
     def check_address_change(self, order: JsonRecord) -> None:
         """Refuse unless the order is pending, with or without modified items."""
@@ -125,8 +121,7 @@ class WriteTools(ReadTools):
     ) -> str:
         """Replace a user's default address; orders keep theirs."""
         self.user(user_id)
-        self.change("users", user_id, {"address": address(address1, address2, city, country, state, zip)})
-        return self.text("users", user_id)
+        return self.changed("users", user_id, {"address": address(address1, address2, city, country, state, zip)})
 
     @tool(TOOLKIT, writes=True)
     def modify_pending_order_payment(self, order_id: str, payment_method_id: str) -> str:
@@ -146,7 +141,7 @@ class WriteTools(ReadTools):
         self.credit(user_id, payment_method_id, -amount)
         self.credit(user_id, old_id, amount)
         moved = [transaction("payment", amount, payment_method_id), transaction("refund", amount, old_id)]
-        return self.change_order(order_id, {"payment_history": history + moved})
+        return self.changed("orders", order_id, {"payment_history": history + moved})
 
     @tool(TOOLKIT, writes=True)
     def modify_pending_order_items(
@@ -162,9 +157,10 @@ class WriteTools(ReadTools):
         trades = self.trades(order, held, item_ids, new_item_ids, same_allowed=False)
         difference = self.price_difference(trades)
         method = self.payment_method(order["user_id"], payment_method_id)
-        if is_gift_card(method) and method["balance"] < difference:
-            raise ToolRefusal("Insufficient gift card balance to pay for the new item")
-        self.credit(order["user_id"], payment_method_id, -difference)
+        if is_gift_card(method):
+            if method["balance"] < difference:
+                raise ToolRefusal("Insufficient gift card balance to pay for the new item")
+            self.credit(order["user_id"], payment_method_id, -difference)
         kind = "payment" if difference > 0 else "refund"
         paid = transaction(kind, abs(difference), payment_method_id)
         fields = {
@@ -172,7 +168,7 @@ class WriteTools(ReadTools):
             "status": "pending (item modified)",
             "payment_history": [*order["payment_history"], paid],
         }
-        return self.change_order(order_id, fields)
+        return self.changed("orders", order_id, fields)
 
     def trades(
         self,
@@ -233,7 +229,7 @@ class WriteTools(ReadTools):
             "return_items": sorted(item_ids),
             "return_payment_method_id": payment_method_id,
         }
-        return self.change_order(order_id, fields)
+        return self.changed("orders", order_id, fields)
 
     @tool(TOOLKIT, writes=True)
     def exchange_delivered_order_items(
@@ -258,7 +254,7 @@ class WriteTools(ReadTools):
             "exchange_payment_method_id": payment_method_id,
             "exchange_price_difference": difference,
         }
-        return self.change_order(order_id, fields)
+        return self.changed("orders", order_id, fields)
 
     exchanges_same_item: ClassVar[bool] = True
     """Whether an item may be exchanged for itself."""
