@@ -5,6 +5,7 @@ the first `put`; the one order in which checks run is tau2's, since several can 
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel
@@ -13,6 +14,8 @@ from env_sim.domains.retail.read_tools import TOOLKIT, ReadTools
 from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
 
 __all__ = ["CANCEL_REASONS", "ParityEnvironment", "UserAddress", "WriteTools"]
+
+_ITEM_ID = itemgetter("item_id")
 
 CANCEL_REASONS = frozenset({"no longer needed", "ordered by mistake"})
 """The reasons that cancel accepts."""
@@ -36,7 +39,7 @@ def is_gift_card(method: JsonRecord) -> bool:
 
 def held_ids(order: JsonRecord, wanted: Sequence[str], refusal: str) -> list[str]:
     """Ids of the order's items, or a refusal, naming the id in its `{}`, when it holds a wanted one less often."""
-    held = [item["item_id"] for item in order["items"]]
+    held = list(map(_ITEM_ID, order["items"]))
     # Any JSON value may arrive: a string is walked by characters, a number can't be walked, as in tau2.
     for item_id in wanted:
         if wanted.count(item_id) > held.count(item_id):
