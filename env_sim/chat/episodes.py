@@ -108,11 +108,10 @@ async def play_chat(
         EndpointRefusedError: When the endpoint refuses for good: no episode would fare better.
     """
     trace = TokenTrace()
-    system = {"role": "system", "content": SYSTEM.format(rulebook=rulebook)}
+    said: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM.format(rulebook=rulebook)}]
     while episode.stop_reason is None:
-        request = ChatRequest(
-            [system, *as_wire(episode.messages)], tools, seed=call_seed(seed, len(episode.messages))
-        )  # fmt: skip
+        said += as_wire(episode.messages[len(said) - 1 :])
+        request = ChatRequest(said, tools, seed=call_seed(seed, len(episode.messages)))
         try:
             reply = await model.complete(request)
         except ContextOverflowError:
