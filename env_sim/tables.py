@@ -5,9 +5,9 @@ in place would silently corrupt all of them. Which tables there are, and what a 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,14 +18,23 @@ from schemas.errors import CorruptDatabaseError
 __all__ = ["TableDatabase", "check_records", "check_table_names", "corrupt", "read_json"]
 
 
+_Places = dict[str, tuple[int, str]]
+"""A record's fields by name: the place in the record, and the name as it is printed before the value."""
+
+
 class TableDatabase:
     """Tables, and the texts and hashes made from them. A domain adds its indexes and `entity_ids`."""
+
+    shapes: ClassVar[Mapping[tuple[str, ...], Callable[..., str]]] = {}
+    """What spells an object with exactly these keys from its values, as `json_text` would, but without asking each what
+    it is: for objects that writes make anew. Raises TypeError for values of other types."""
 
     def __init__(self, tables: dict[str, dict[str, JsonRecord]]) -> None:
         """Take checked tables over; the caller must not keep changing them."""
         self.tables = tables
         self._texts: dict[tuple[str, str], str] = {}
-        self._field_texts: dict[tuple[str, str], dict[str, str]] = {}
+        self._field_texts: dict[tuple[str, str], tuple[_Places, list[str]]] = {}
+        self._places: dict[tuple[str, ...], _Places] = {}
         self._part_texts: dict[int, str] = {}
         """Texts of objects inside lists, by the identity of an object that lives as long as this base."""
         self._fragments: dict[str, dict[str, str]] = {}
@@ -38,37 +47,66 @@ class TableDatabase:
             text = self._texts[table, key] = json_text(self.tables[table][key])
         return text
 
-    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
-        """The text of an unchanged record field by field, names included, in printing order; empty when it is new."""
-        texts = self._field_texts.get((table, key))
-        if texts is None:
-            texts = {}
-            for name, value in self.tables[table].get(key, {}).items():
-                for part in value if type(value) is list else ():
+    def changed_text(self, table: str, key: str, fields: JsonRecord) -> str:
+        """What a tool prints for a record with these fields replaced; a new record is all of its fields.
+
+        The texts of all other fields are the base's, so a write spells no more than what it writes.
+        """
+        spelled = self._field_texts.get((table, key)) or self._spell_fields(table, key)
+        if spelled is None:
+            return json_text(fields)
+        places, base_texts = spelled
+        texts, value_text = base_texts.copy(), self.value_text
+        for name, value in fields.items():
+            place, start = places[name]
+            texts[place] = start + (text_text(value) if type(value) is str else value_text(value))
+        return f"{{{', '.join(texts)}}}"
+
+    def _spell_fields(self, table: str, key: str) -> tuple[_Places, list[str]] | None:
+        """The text of an unchanged record field by field, names included; None when there is no such record."""
+        record = self.tables[table].get(key)
+        if record is None:
+            return None
+        names = tuple(record)
+        places = self._places.get(names)
+        if places is None:
+            places = self._places[names] = {name: (place, f"{json_text(name)}: ") for place, name in enumerate(names)}
+        texts = []
+        for (_, start), value in zip(places.values(), record.values(), strict=True):
+            if type(value) is list:
+                for part in value:
                     if type(part) is dict:
                         self.keep_part(part)
-                texts[name] = f"{json_text(name)}: {self.value_text(value)}"
-            self._field_texts[table, key] = texts
-        return texts
+            texts.append(start + self.value_text(value))
+        found = self._field_texts[table, key] = places, texts
+        return found
 
     def keep_part(self, part: JsonRecord) -> None:
         """Spell a part of records once. It must live as long as this base and never change."""
-        self._part_texts[id(part)] = json_text(part)
+        self._part_texts[id(part)] = self.object_text(part)
 
     def value_text(self, value: Any) -> str:
-        """What a tool prints for a field's new value; parts of a list that the base knows are not spelled again."""
+        """What a tool prints for a field's value; parts of a list that the base knows are not spelled again."""
         kind = type(value)
-        if kind is str:
-            return text_text(value)
-        if kind is not list:
-            return json_text(value)
-        if value and type(value[0]) is dict:
-            known = self._part_texts
-            return f"[{', '.join([known.get(id(part)) or json_text(part) for part in value])}]"
-        try:
-            return f"[{', '.join(map(text_text, value))}]"
-        except TypeError:
-            return json_text(value)
+        if kind is list:
+            if value and type(value[0]) is dict:
+                known, object_text = self._part_texts.get, self.object_text
+                return f"[{', '.join([known(id(part)) or object_text(part) for part in value])}]"
+            try:
+                return f"[{', '.join(map(text_text, value))}]"
+            except TypeError:
+                return json_text(value)
+        return self.object_text(value) if kind is dict else json_text(value)
+
+    def object_text(self, value: Any) -> str:
+        """What a tool prints for an object, or for what stands in the place of one."""
+        spell = self.shapes.get(tuple(value)) if type(value) is dict else None
+        if spell is not None:
+            try:
+                return spell(*value.values())
+            except TypeError:  # a value that has no such shape itself
+                pass
+        return json_text(value)
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
         """Canonical text of every record of a table, ids sorted."""

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from itertools import compress
-from operator import is_not
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from env_sim.argument_size import MAX_ARGUMENTS, MAX_CHARS, SHORT, TOO_LARGE, bounded_copy
@@ -116,12 +114,8 @@ class Database(Protocol):
         """What a tool prints for an unchanged record."""
         ...
 
-    def field_texts(self, table: str, key: str) -> Mapping[str, str]:
-        """The text of an unchanged record field by field, names included, in printing order; empty when it is new."""
-        ...
-
-    def value_text(self, value: Any) -> str:
-        """What a tool prints for a field's new value, which may hold parts of unchanged records."""
+    def changed_text(self, table: str, key: str, fields: JsonRecord) -> str:
+        """What a tool prints for a record with these fields replaced; a new record is all of its fields."""
         ...
 
     def canonical_fragments(self, table: str) -> dict[str, str]:
@@ -143,7 +137,7 @@ class Environment:
     tools: ClassVar[Mapping[str, Tool]] = {}
     mode: ClassVar[Mode] = "parity"
 
-    __slots__ = ("_changed", "_fields", "_texts", "_writes", "_written", "base")
+    __slots__ = ("_changed", "_texts", "_writes", "_written", "base")
 
     def __init__(self, base: Database) -> None:
         """Start an episode over a base; nothing is copied."""
@@ -152,9 +146,7 @@ class Environment:
         """Successful state-changing calls as plain values; a replay never asks for the records of them."""
         self._writes: list[Action] = []
         self._changed: dict[tuple[str, str], JsonRecord] = {}
-        """Current records that were written."""
-        self._fields: dict[tuple[str, str], JsonRecord] = {}
-        """Their replaced fields alone."""
+        """The replaced fields of each record that was written, all fields of a new one."""
         self._texts: dict[tuple[str, str], str] = {}
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
@@ -200,36 +192,42 @@ class Environment:
 
     def record(self, table: str, key: str) -> JsonRecord | None:
         """The current record, None when there is none. Never change it in place."""
+        record = self.base.tables[table].get(key)
         if self._changed:
-            changed = self._changed.get((table, key))
-            if changed is not None:
-                return changed
-        return self.base.tables[table].get(key)
+            fields = self._changed.get((table, key))
+            if fields is not None:
+                return {**record, **fields} if record else fields
+        return record
 
-    def change(self, table: str, key: str, record: JsonRecord, fields: JsonRecord) -> None:
-        """Replace fields of a current record in this episode only; a new record is an empty one with all fields new."""
+    def change(self, table: str, key: str, fields: JsonRecord) -> None:
+        """Replace fields of a record in this episode only; a new record is made of all its fields."""
         place = (table, key)
-        self._changed[place] = {**record, **fields}
-        earlier = self._fields.get(place)
+        earlier = self._changed.get(place)
         if earlier is None:
-            self._fields[place] = fields
+            self._changed[place] = fields
         else:
-            self._fields[place] = {**earlier, **fields}
+            self._changed[place] = {**earlier, **fields}
             self._texts.pop(place, None)
 
+    def changed(self, table: str, key: str, fields: JsonRecord) -> str:
+        """`change`, then `text`: how most writes end."""
+        place = (table, key)
+        earlier = self._changed.get(place)
+        if earlier is not None:
+            fields = {**earlier, **fields}
+        self._changed[place] = fields
+        text = self._texts[place] = self.base.changed_text(table, key, fields)
+        return text
+
     def text(self, table: str, key: str) -> str:
-        """What a tool prints for the current record: the base's texts, those of replaced fields in their places."""
+        """What a tool prints for the current record."""
         place = (table, key)
         text = self._texts.get(place)
         if text is None:
-            fields = self._fields.get(place)
+            fields = self._changed.get(place)
             if fields is None:
                 return self.base.text(table, key)
-            value_text = self.base.value_text
-            texts = {**self.base.field_texts(table, key)}
-            for name, value in fields.items():
-                texts[name] = f'"{name}": {value_text(value)}'
-            text = self._texts[place] = f"{{{', '.join(texts.values())}}}"
+            text = self._texts[place] = self.base.changed_text(table, key, fields)
         return text
 
     def found_text(self, table: str, key: str) -> str | None:
@@ -241,29 +239,29 @@ class Environment:
     def state_key(self) -> StateKey:
         """A hashable value: two environments over one base are in the same state iff their keys are equal."""
         found = []
-        for (table, key), record in self.compared_records().items():
-            text = self._difference(table, key, record)
+        for (table, key), fields in self.compared_fields().items():
+            text = self._difference(table, key, fields)
             if text:
                 found.append((table, key, text))
         return tuple(sorted(found))
 
-    def _difference(self, table: str, key: str, record: JsonRecord) -> str:
+    def _difference(self, table: str, key: str, fields: JsonRecord) -> str:
         """Canonical texts of the fields in which a record differs from the base's, empty when it doesn't.
 
         Equal texts decide about a field that was replaced: to Python 1, 1.0 and True are one value.
         """
         before = self.base.tables[table].get(key)
         if before is None:
-            return canonical_text({name: self.canonical_field(table, key, name, record[name]) for name in record})
+            return canonical_text({name: self.canonical_field(table, key, name, fields[name]) for name in fields})
         differing = []
-        for name in _replaced(record, before):
-            text = canonical_text(self.canonical_field(table, key, name, record[name]))
+        for name, value in fields.items():
+            text = canonical_text(self.canonical_field(table, key, name, value))
             if text != canonical_text(self.canonical_field(table, key, name, before[name])):
                 differing.append(f"{_spelled(name)}: {text}")
         return ", ".join(sorted(differing))
 
-    def compared_records(self) -> Mapping[tuple[str, str], JsonRecord]:
-        """The written records as states are compared; a mode may rename records whose ids carry no meaning."""
+    def compared_fields(self) -> Mapping[tuple[str, str], JsonRecord]:
+        """The written fields as states are compared; a mode may rename records whose ids carry no meaning."""
         return self._changed
 
     def canonical_field(self, table: str, key: str, name: str, value: Any) -> Any:
@@ -274,8 +272,8 @@ class Environment:
     def database_hash(self) -> str:
         """tau2's hash of the whole current database; milliseconds, for parity checks only."""
         changed: dict[str, dict[str, str]] = {}
-        for (table, key), record in self._changed.items():
-            changed.setdefault(table, {})[key] = canonical_text(record)
+        for table, key in self._changed:
+            changed.setdefault(table, {})[key] = canonical_text(self.record(table, key))
         # Sorted, since an episode may add records.
         return hash_tables(
             (table, dict(sorted({**self.base.canonical_fragments(table), **changed.get(table, {})}.items())))
@@ -287,11 +285,6 @@ class Environment:
 def _spelled(name: str) -> str:
     """A field name in JSON; there are only as many as the domains have."""
     return json.dumps(name)
-
-
-def _replaced(record: JsonRecord, before: JsonRecord) -> Iterable[str]:
-    """Names of the fields that are no longer the same object: few of an order's many, so the others cost no look."""
-    return compress(record, map(is_not, record.values(), before.values()))
 
 
 def hash_tables(tables: Iterable[tuple[str, Mapping[str, str]]]) -> str:

@@ -141,7 +141,7 @@ def test_states_tell_values_apart_that_python_calls_equal(value: object, same: b
     one, two = DOMAIN.new_environment(BASE), DOMAIN.new_environment(BASE)
     order = pending_order()
     for environment, difference in ((one, abs(float(value))), (two, value)):  # type: ignore[arg-type]
-        environment.change("orders", order["order_id"], order, {"exchange_price_difference": difference})
+        environment.change("orders", order["order_id"], {"exchange_price_difference": difference})
     assert (one.state_key() == two.state_key()) is same
     assert (one.database_hash() == two.database_hash()) is same
 
@@ -161,9 +161,28 @@ def test_a_changed_record_is_shown_as_the_standard_library_spells_it(changes: li
         order = environment.record("orders", order_id)
         assert order is not None
         parts = [*order["items"], value] if name == "items" and type(order["items"]) is list else value
-        environment.change("orders", order_id, order, {name: parts})
+        environment.change("orders", order_id, {name: parts})
         assert environment.text("orders", order_id) == json.dumps(environment.record("orders", order_id))
     assert BASE.text("orders", order_id) == json.dumps(BASE.orders[order_id])
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(sorted(BASE.shapes)), st.lists(st.text() | st.floats() | VALUES, min_size=6, max_size=6))
+def test_an_object_of_a_known_shape_is_spelled_as_the_standard_library_does(names: tuple[str, ...], values: list):
+    made = dict(zip(names, values, strict=False))
+    assert BASE.value_text(made) == json.dumps(made)
+    assert BASE.value_text([made, made]) == json.dumps([made, made])
+
+
+def test_a_record_that_was_written_twice_shows_and_compares_both_writes():
+    environment, order = DOMAIN.new_environment(BASE), pending_order()
+    first = environment.call(*move(order))
+    second = environment.call(*cancel(order))
+    shown = json.loads(second.content)
+    assert (shown["address"], shown["status"]) == (json.loads(first.content)["address"], "cancelled")
+    assert second.content == environment.call("get_order_details", {"order_id": order["order_id"]}).content
+    ((_, _, text),) = environment.state_key()
+    assert {"address", "status", "cancel_reason", "payment_history"} == set(json.loads("{" + text + "}"))
 
 
 @pytest.mark.parametrize("arguments", [None, [], ["x"], "x", 3, True])

@@ -115,18 +115,16 @@ class _StrictTools(WriteTools):
             if freed and self.flight_on(number, date)["status"] == "available":
                 self.change_seats(number, date, in_cabin, freed * len(reservation["passengers"]))
 
-    def compared_records(self) -> Mapping[tuple[str, str], JsonRecord]:
-        """The written records, new reservations named by what they hold, not by when they were made."""
-        written, old = super().compared_records(), self.base.tables["reservations"]
+    def compared_fields(self) -> Mapping[tuple[str, str], JsonRecord]:
+        """The written fields, new reservations named by what they hold, not by when they were made."""
+        written, old = super().compared_fields(), self.base.tables["reservations"]
         free = [key for key in NEW_RESERVATIONS if key not in old]
         made = [key for key in free if ("reservations", key) in written]
         if not made:
             return written
         in_order = sorted(made, key=lambda key: _content(written["reservations", key]))
         names = dict(zip(in_order, free, strict=False))
-        return {
-            (table, names.get(key, key)): _renamed(table, record, names) for (table, key), record in written.items()
-        }
+        return {(table, names.get(key, key)): _renamed(fields, names) for (table, key), fields in written.items()}
 
     def canonical_field(self, table: str, key: str, name: str, value: Any) -> Any:
         """Without the orders that carry no meaning."""
@@ -170,10 +168,10 @@ def _content(reservation: JsonRecord) -> str:
     return canonical_text({**reservation, **lists, "reservation_id": ""})
 
 
-def _renamed(table: str, record: JsonRecord, names: dict[str, str]) -> JsonRecord:
-    """The record with the canonical ids of new reservations."""
-    if table == "reservations":
-        return {**record, "reservation_id": names.get(record["reservation_id"], record["reservation_id"])}
-    if table == "users":
-        return {**record, "reservations": [names.get(key, key) for key in record["reservations"]]}
-    return record
+def _renamed(fields: JsonRecord, names: dict[str, str]) -> JsonRecord:
+    """The fields of a reservation or of its owner with the canonical ids of new reservations."""
+    if "reservation_id" in fields:
+        return {**fields, "reservation_id": names[fields["reservation_id"]]}
+    if "reservations" in fields:
+        return {**fields, "reservations": [names.get(key, key) for key in fields["reservations"]]}
+    return fields

@@ -51,18 +51,12 @@ class WriteTools(ReadTools):
         """The current reservation, or the tool's refusal; a cancelled one will do (tau2's mistake)."""
         return self.reservation(reservation_id)
 
-    def change_reservation(self, reservation: JsonRecord, fields: JsonRecord) -> str:
-        """Replace fields of a reservation and show it."""
-        reservation_id = reservation["reservation_id"]
-        self.change("reservations", reservation_id, reservation, fields)
-        return self.text("reservations", reservation_id)
-
     def change_balance(self, user_id: str, payment_id: str, amount: float) -> None:
         """Add to the balance of a gift card (a negative amount takes away)."""
         user = self.user(user_id)
         method = user["payment_methods"][payment_id]
         changed = {**method, "amount": self.balance(method["amount"] + amount)}
-        self.change("users", user_id, user, {"payment_methods": {**user["payment_methods"], payment_id: changed}})
+        self.change("users", user_id, {"payment_methods": {**user["payment_methods"], payment_id: changed}})
 
     def balance(self, amount: float) -> float:
         """A new balance, as it was computed."""
@@ -74,7 +68,7 @@ class WriteTools(ReadTools):
         on_date = flight["dates"][date]
         seats = {**on_date["available_seats"], cabin: on_date["available_seats"][cabin] + change}
         changed = {**flight["dates"], date: {**on_date, "available_seats": seats}}
-        self.change("flights", number, flight, {"dates": changed})
+        self.change("flights", number, {"dates": changed})
 
     def open_flight(self, number: str, date: str, cabin: Any, n_passengers: int) -> JsonRecord:
         """A new segment of a reservation, or the tool's refusal when the flight can't be booked."""
@@ -164,12 +158,12 @@ class WriteTools(ReadTools):
                 self.change_balance(user_id, payment_id, -each["amount"])
             elif method["source"] == "certificate":
                 left = {key: kept for key, kept in user["payment_methods"].items() if key != payment_id}
-                self.change("users", user_id, user, {"payment_methods": left})
+                self.change("users", user_id, {"payment_methods": left})
         for segment in made["flights"]:
             self.change_seats(segment["flight_number"], segment["date"], made["cabin"], -len(made["passengers"]))
-        self.change("reservations", reservation_id, {}, made)
+        self.change("reservations", reservation_id, made)
         user = self.user(user_id)
-        self.change("users", user_id, user, {"reservations": [*user["reservations"], reservation_id]})
+        self.change("users", user_id, {"reservations": [*user["reservations"], reservation_id]})
         return self.text("reservations", reservation_id)
 
     @tool(TOOLKIT, writes=True)
@@ -184,7 +178,9 @@ class WriteTools(ReadTools):
             raise ToolRefusal(f"Payment history longer than {MAX_HISTORY}")
         refunds = [{"payment_id": each["payment_id"], "amount": -each["amount"]} for each in history]
         self.move_seats(reservation, [], reservation["cabin"])
-        return self.change_reservation(reservation, {"payment_history": history + refunds, "status": "cancelled"})
+        return self.changed(
+            "reservations", reservation_id, {"payment_history": history + refunds, "status": "cancelled"}
+        )
 
     def move_seats(self, reservation: JsonRecord, segments: Sequence[JsonRecord], cabin: str) -> None:
         """Free the seats that a reservation gives up and take those that it gets: tau2 forgets both."""
@@ -198,7 +194,7 @@ class WriteTools(ReadTools):
                 made = arguments.certificate(payment_id, amount)
                 self.check_certificate(amount)
                 methods = {**user["payment_methods"], payment_id: made}
-                self.change("users", user_id, user, {"payment_methods": methods})
+                self.change("users", user_id, {"payment_methods": methods})
                 return f"Certificate {payment_id} added to user {user_id} with amount {amount}."
         raise ToolRefusal("Too many certificates")
 
@@ -216,7 +212,7 @@ class WriteTools(ReadTools):
         self.check_bags(total_baggages, nonfree_baggages)
         history = self.charge(user, payment_id, price, reservation["payment_history"])
         bags = {"total_baggages": total_baggages, "nonfree_baggages": nonfree_baggages}
-        return self.change_reservation(reservation, {"payment_history": history, **bags})
+        return self.changed("reservations", reservation_id, {"payment_history": history, **bags})
 
     def check_bags(self, total_baggages: Any, nonfree_baggages: Any) -> None:
         """Refuse numbers that tau2 accepts: never, here."""
@@ -259,7 +255,7 @@ class WriteTools(ReadTools):
         history = self.charge(user, payment_id, price, reservation["payment_history"])
         self.move_seats(reservation, segments, cabin)
         fields = {"payment_history": history, "flights": segments, "cabin": cabin}
-        return self.change_reservation(reservation, fields)
+        return self.changed("reservations", reservation_id, fields)
 
     def check_segments(self, segments: list[JsonRecord], cabin: Any) -> None:
         """Refuse flights that tau2 accepts: never, here."""
@@ -273,7 +269,7 @@ class WriteTools(ReadTools):
         if len(stored) != len(reservation["passengers"]):
             raise ToolRefusal("Number of passengers does not match")
         self.check_passengers(people)
-        return self.change_reservation(reservation, {"passengers": stored})
+        return self.changed("reservations", reservation_id, {"passengers": stored})
 
     def check_passengers(self, people: list[JsonRecord] | None) -> None:
         """Refuse passengers that tau2 accepts: never, here; it keeps even values that are no objects."""

@@ -4,19 +4,42 @@ Immutable and shared by all episodes: every index is computed once, on first use
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 from env_sim.domains.retail.records import check_tables
+from env_sim.json_text import json_text, text_text
 from env_sim.tables import TableDatabase, read_json
 from env_sim.world import JsonRecord
 
 __all__ = ["RetailDatabase", "database_from_json", "load_database"]
 
 
+def address_text(address1: str, address2: str, city: str, country: str, state: str, zip: str) -> str:
+    """An address as tools print it."""
+    return (
+        f'{{"address1": {text_text(address1)}, "address2": {text_text(address2)}, "city": {text_text(city)}, '
+        f'"country": {text_text(country)}, "state": {text_text(state)}, "zip": {text_text(zip)}}}'
+    )
+
+
+def transaction_text(kind: str, amount: float, payment_method_id: str) -> str:
+    """An entry of a payment history as tools print it."""
+    return (
+        f'{{"transaction_type": {text_text(kind)}, "amount": {json_text(amount)}, '
+        f'"payment_method_id": {text_text(payment_method_id)}}}'
+    )
+
+
 class RetailDatabase(TableDatabase):
     """An immutable shop. Build it through `load_database`, `database_from_json` or the generator."""
+
+    shapes: ClassVar[Mapping[tuple[str, ...], Callable[..., str]]] = {
+        ("address1", "address2", "city", "country", "state", "zip"): address_text,
+        ("transaction_type", "amount", "payment_method_id"): transaction_text,
+    }
 
     def __init__(self, tables: dict[str, dict[str, JsonRecord]]) -> None:
         """Take checked tables over; the caller must not keep changing them."""

@@ -36,18 +36,24 @@ class _StrictTools(WriteTools):
             raise ToolRefusal("Non-pending order cannot be modified")
 
     def trades(
-        self, order: JsonRecord, item_ids: Sequence[str], new_item_ids: Sequence[str], *, same_allowed: bool
+        self,
+        order: JsonRecord,
+        held: list[str],
+        item_ids: Sequence[str],
+        new_item_ids: Sequence[str],
+        *,
+        same_allowed: bool,
     ) -> list[Trade]:
         """As in parity, and at least one pair is required."""
         if not item_ids:
             raise ToolRefusal("The list of items must not be empty")
-        return super().trades(order, item_ids, new_item_ids, same_allowed=same_allowed)
+        return super().trades(order, held, item_ids, new_item_ids, same_allowed=same_allowed)
 
     def price_difference(self, trades: list[Trade]) -> float:
         """The difference in whole cents; adding 0.0 turns -0.0 into 0.0."""
         return round(super().price_difference(trades), 2) + 0.0
 
-    def replaced_items(self, items: list[JsonRecord], trades: list[Trade]) -> list[JsonRecord]:
+    def replaced_items(self, items: list[JsonRecord], held: list[str], trades: list[Trade]) -> list[JsonRecord]:
         """Each item takes its own variant's price and options, whatever the order of the pairs.
 
         Old ids are looked up among the items as they were; equal ones take their new ids in sorted order.

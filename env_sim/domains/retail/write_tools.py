@@ -5,6 +5,7 @@ the first `put`; the one order in which checks run is tau2's, since several can 
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel
@@ -13,6 +14,8 @@ from env_sim.domains.retail.read_tools import TOOLKIT, ReadTools
 from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
 
 __all__ = ["CANCEL_REASONS", "ParityEnvironment", "UserAddress", "WriteTools"]
+
+_ITEM_ID = itemgetter("item_id")
 
 CANCEL_REASONS = frozenset({"no longer needed", "ordered by mistake"})
 """The reasons that cancel accepts."""
@@ -34,13 +37,14 @@ def is_gift_card(method: JsonRecord) -> bool:
     return method["source"] == "gift_card"
 
 
-def check_counts(wanted: Sequence[str], order: JsonRecord, refusal: str) -> None:
-    """Refuse, naming the id in the text's `{}`, when the order holds a wanted id less often than wanted."""
-    held = [item["item_id"] for item in order["items"]]
+def held_ids(order: JsonRecord, wanted: Sequence[str], refusal: str) -> list[str]:
+    """Ids of the order's items, or a refusal, naming the id in its `{}`, when it holds a wanted one less often."""
+    held = list(map(_ITEM_ID, order["items"]))
     # Any JSON value may arrive: a string is walked by characters, a number can't be walked, as in tau2.
     for item_id in wanted:
         if wanted.count(item_id) > held.count(item_id):
             raise ToolRefusal(refusal.format(item_id))
+    return held
 
 
 Trade = tuple[JsonRecord, JsonRecord]
@@ -59,19 +63,13 @@ class WriteTools(ReadTools):
             raise ToolRefusal("Payment method not found")
         return methods[payment_method_id]
 
-    def change_order(self, order: JsonRecord, fields: JsonRecord) -> str:
-        """Replace fields of an order and show it."""
-        order_id = order["order_id"]
-        self.change("orders", order_id, order, fields)
-        return self.text("orders", order_id)
-
     def credit(self, user_id: str, payment_method_id: str, amount: float) -> None:
         """Add to a gift card's balance (a negative amount takes away); other methods settle outside the shop."""
-        user = self.user(user_id)
-        method = user["payment_methods"][payment_method_id]
+        methods = self.user(user_id)["payment_methods"]
+        method = methods[payment_method_id]
         if is_gift_card(method):
             changed = {**method, "balance": round(method["balance"] + amount, 2)}
-            self.change("users", user_id, user, {"payment_methods": {**user["payment_methods"], method["id"]: changed}})
+            self.change("users", user_id, {"payment_methods": {**methods, payment_method_id: changed}})
 
     @tool(TOOLKIT, writes=True)
     def cancel_pending_order(self, order_id: str, reason: str) -> str:
@@ -84,8 +82,9 @@ class WriteTools(ReadTools):
         refunds = self.refunds(order["payment_history"])
         for refund in refunds:
             self.credit(order["user_id"], refund["payment_method_id"], refund["amount"])
-        history = [*order["payment_history"], *refunds]
-        return self.change_order(order, {"status": "cancelled", "cancel_reason": reason, "payment_history": history})
+        history = order["payment_history"] + refunds
+        fields = {"status": "cancelled", "cancel_reason": reason, "payment_history": history}
+        return self.changed("orders", order_id, fields)
 
     def refunds(self, history: list[JsonRecord]) -> list[JsonRecord]:
         """What cancelling pays back: every entry, earlier refunds included (tau2's mistake)."""
@@ -105,7 +104,7 @@ class WriteTools(ReadTools):
         """Replace the address of an order that is not shipped."""
         order = self.order(order_id)
         self.check_address_change(order)
-        return self.change_order(order, {"address": address(address1, address2, city, country, state, zip)})
+        return self.changed("orders", order_id, {"address": address(address1, address2, city, country, state, zip)})
 
     def check_address_change(self, order: JsonRecord) -> None:
         """Refuse unless the order is pending, with or without modified items."""
@@ -124,9 +123,8 @@ class WriteTools(ReadTools):
         zip: str,
     ) -> str:
         """Replace a user's default address; orders keep theirs."""
-        user = self.user(user_id)
-        self.change("users", user_id, user, {"address": address(address1, address2, city, country, state, zip)})
-        return self.text("users", user_id)
+        self.user(user_id)
+        return self.changed("users", user_id, {"address": address(address1, address2, city, country, state, zip)})
 
     @tool(TOOLKIT, writes=True)
     def modify_pending_order_payment(self, order_id: str, payment_method_id: str) -> str:
@@ -146,7 +144,7 @@ class WriteTools(ReadTools):
         self.credit(user_id, payment_method_id, -amount)
         self.credit(user_id, old_id, amount)
         moved = [transaction("payment", amount, payment_method_id), transaction("refund", amount, old_id)]
-        return self.change_order(order, {"payment_history": history + moved})
+        return self.changed("orders", order_id, {"payment_history": history + moved})
 
     @tool(TOOLKIT, writes=True)
     def modify_pending_order_items(
@@ -156,33 +154,40 @@ class WriteTools(ReadTools):
         order = self.order(order_id)
         if order["status"] != "pending":
             raise ToolRefusal("Non-pending order cannot be modified")
-        check_counts(item_ids, order, "{} not found")
+        held = held_ids(order, item_ids, "{} not found")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match")
-        trades = self.trades(order, item_ids, new_item_ids, same_allowed=False)
+        trades = self.trades(order, held, item_ids, new_item_ids, same_allowed=False)
         difference = self.price_difference(trades)
         method = self.payment_method(order["user_id"], payment_method_id)
-        if is_gift_card(method) and method["balance"] < difference:
-            raise ToolRefusal("Insufficient gift card balance to pay for the new item")
-        self.credit(order["user_id"], payment_method_id, -difference)
+        if is_gift_card(method):
+            if method["balance"] < difference:
+                raise ToolRefusal("Insufficient gift card balance to pay for the new item")
+            self.credit(order["user_id"], payment_method_id, -difference)
         kind = "payment" if difference > 0 else "refund"
         paid = transaction(kind, abs(difference), payment_method_id)
         fields = {
-            "items": self.replaced_items(order["items"], trades),
+            "items": self.replaced_items(order["items"], held, trades),
             "status": "pending (item modified)",
             "payment_history": [*order["payment_history"], paid],
         }
-        return self.change_order(order, fields)
+        return self.changed("orders", order_id, fields)
 
     def trades(
-        self, order: JsonRecord, item_ids: Sequence[str], new_item_ids: Sequence[str], *, same_allowed: bool
+        self,
+        order: JsonRecord,
+        held: list[str],
+        item_ids: Sequence[str],
+        new_item_ids: Sequence[str],
+        *,
+        same_allowed: bool,
     ) -> list[Trade]:
-        """What each pair asks for, or the refusal of the first bad pair; callers have counted the items."""
+        """What each pair asks for, or the refusal of the first bad pair; callers have counted the items held."""
         products, items, found = self.base.tables["products"], order["items"], []
         for item_id, new_item_id in zip(item_ids, new_item_ids):  # noqa: B905  a keyword costs more than all the rest
             if not same_allowed and item_id == new_item_id:
                 raise ToolRefusal("The new item id should be different from the old item id")
-            item = items[first_place(items, item_id)]
+            item = items[held.index(item_id)]
             variant = products[item["product_id"]]["variants"].get(new_item_id)
             if variant is None:
                 raise ToolRefusal("Variant not found")
@@ -198,16 +203,17 @@ class WriteTools(ReadTools):
             difference += variant["price"] - item["price"]
         return difference
 
-    def replaced_items(self, items: list[JsonRecord], trades: list[Trade]) -> list[JsonRecord]:
+    def replaced_items(self, items: list[JsonRecord], held: list[str], trades: list[Trade]) -> list[JsonRecord]:
         """The items after the change: each gets price and options of the LAST variant (tau2's mistake).
 
         Ids are looked up again after each replacement, so a chain A to B, B to C moves one item twice, as in tau2.
         """
-        changed = list(items)
+        changed, ids = items.copy(), held.copy()
         last = trades[-1][1] if trades else {}
         for old, variant in trades:
-            place = first_place(changed, old["item_id"])
+            place = ids.index(old["item_id"])
             item = self.base.ordered(changed[place], last)
+            ids[place] = variant["item_id"]
             changed[place] = item if variant is last else {**item, "item_id": variant["item_id"]}
         return changed
 
@@ -220,13 +226,13 @@ class WriteTools(ReadTools):
         method = self.payment_method(order["user_id"], payment_method_id)
         if not is_gift_card(method) and payment_method_id != order["payment_history"][0]["payment_method_id"]:
             raise ToolRefusal("Payment method should be the original payment method")
-        check_counts(item_ids, order, "Some item not found")
+        held_ids(order, item_ids, "Some item not found")
         fields = {
             "status": "return requested",
             "return_items": sorted(item_ids),
             "return_payment_method_id": payment_method_id,
         }
-        return self.change_order(order, fields)
+        return self.changed("orders", order_id, fields)
 
     @tool(TOOLKIT, writes=True)
     def exchange_delivered_order_items(
@@ -236,10 +242,10 @@ class WriteTools(ReadTools):
         order = self.order(order_id)
         if order["status"] != "delivered":
             raise ToolRefusal("Non-delivered order cannot be exchanged")
-        check_counts(item_ids, order, "Number of {} not found.")
+        held = held_ids(order, item_ids, "Number of {} not found.")
         if len(item_ids) != len(new_item_ids):
             raise ToolRefusal("The number of items to be exchanged should match.")
-        trades = self.trades(order, item_ids, new_item_ids, same_allowed=self.exchanges_same_item)
+        trades = self.trades(order, held, item_ids, new_item_ids, same_allowed=self.exchanges_same_item)
         difference = round(self.price_difference(trades), 2)
         method = self.payment_method(order["user_id"], payment_method_id)
         if is_gift_card(method) and method["balance"] < difference:
@@ -251,7 +257,7 @@ class WriteTools(ReadTools):
             "exchange_payment_method_id": payment_method_id,
             "exchange_price_difference": difference,
         }
-        return self.change_order(order, fields)
+        return self.changed("orders", order_id, fields)
 
     exchanges_same_item: ClassVar[bool] = True
     """Whether an item may be exchanged for itself."""
@@ -264,14 +270,6 @@ class ParityEnvironment(WriteTools):
     tools = collect_tools(WriteTools)
 
     __slots__ = ()
-
-
-def first_place(items: list[JsonRecord], item_id: str) -> int:
-    """Where the first item with this id stands; callers have counted, so there is one."""
-    place = 0
-    while items[place]["item_id"] != item_id:
-        place += 1
-    return place
 
 
 def transaction(kind: Literal["payment", "refund"], amount: float, payment_method_id: str) -> JsonRecord:
