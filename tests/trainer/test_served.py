@@ -172,7 +172,7 @@ def test_a_call_that_the_servers_parser_could_not_read_is_the_tools_error_and_no
     with serving(lambda body, number: completion(broken if number == 0 else "bye")) as server:
         (row,) = played(server, plain())
     said, answer = row.messages[1:3]
-    assert (said.content, said.tool_calls[0].name) == ("One moment.\n", "get_order_details")
+    assert (said.content, said.tool_calls[0].name) == ("One moment.", "get_order_details")
     assert answer.role == "tool" and answer.error
 
 
