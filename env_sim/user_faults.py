@@ -52,6 +52,8 @@ _ASSISTANT = re.compile(
     r"\byes or no\?$",
     re.I,
 )
+_ASSISTANT_MARKS = ("anything else", " i help", " i assist", "tool_call>", "yes or no?")
+"""One of them is in whatever `_ASSISTANT` finds, and is found a tenth as dear."""
 _NAMED = re.compile(r"\bmy name is ([^\W\d_]+)", re.I)
 
 
@@ -159,7 +161,8 @@ class _Watch:
         if message.tool_calls:
             return
         text = message.content
-        self._heard += "\n" + text.lower()
+        lowered = text.lower()
+        self._heard += "\n" + lowered
         self._counts[When.MESSAGE] += 1
         act = read_act(text)
         if isinstance(act, Confirm):
@@ -174,7 +177,7 @@ class _Watch:
             self._asked |= {act.topic}
         elif "?" in text:
             self._asked_anything = True
-        self._asked |= {topic for topic in self._topics if topic in text.lower()}
+        self._asked |= {topic for topic in self._topics if topic in lowered}
 
     def _see_free_words(self, text: str) -> None:
         self._may_have_refused = True
@@ -186,21 +189,21 @@ class _Watch:
         listed, self._listed = self._listed, None
         freely, self._listed_freely = self._listed_freely, ""
         text = message.content
-        if message.tool_calls or _ASSISTANT.search(text):
+        said = text.lower()
+        if message.tool_calls or (any(mark in said for mark in _ASSISTANT_MARKS) and _ASSISTANT.search(text)):
             self._note(UserFaultKind.SPOKE_AS_ASSISTANT, f"said {text!r}")
         elif not text.strip():
             self._note(UserFaultKind.EMPTY, "an empty message")
         if listed is not None:
             self._counts[When.LISTING] += 1
-        remarked = self._see_facts(text, listed)
+        remarked = self._see_facts(said, listed)
         if listed is not None:
             self._see_answer(text, listed, remarked)
         elif freely and self._by_detail and says_yes(text):
             self._see_free_yes(freely)
 
-    def _see_facts(self, text: str, listed: Action | None) -> bool:
-        """Judge what is told; whether a remark was among it."""
-        said = text.lower()
+    def _see_facts(self, said: str, listed: Action | None) -> bool:
+        """Judge what is told, in lower case; whether a remark was among it."""
         self._see_ids(said)
         self._see_names(said)
         words = stems(said) if any(wish.secrets for wish in self._wishes) else frozenset()
@@ -216,7 +219,11 @@ class _Watch:
         run = squeezed(said) if self._hidden else ""
         found = [value for value in self._hidden if holds(said, run, value)]
         seen = (self._own, self._heard, *found)
-        found += [each for each in ids_in(_EMAIL.sub(" ", said)) if not any(each in text for text in seen)]
+        found += [
+            each
+            for each in ids_in(_EMAIL.sub(" ", said) if "@" in said else said)
+            if not any(each in text for text in seen)
+        ]
         if not found:
             return
         known = self._own + self._heard
@@ -230,7 +237,7 @@ class _Watch:
         for email in _EMAIL.findall(said) if "@" in said else ():
             if email not in self._own_emails() and email not in self._heard:
                 self._note(UserFaultKind.CONTRADICTED, f"gave the address {email!r}, which is not its own")
-        for name in _NAMED.findall(said):
+        for name in _NAMED.findall(said) if "my name is" in said else ():
             if name not in self._own:
                 self._note(UserFaultKind.CONTRADICTED, f"gave the name {name!r}, which is not its own")
 

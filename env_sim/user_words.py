@@ -146,12 +146,11 @@ def holds(text: str, run: str, value: str) -> bool:
 
 def ids_in(text: str) -> list[str]:
     """What has the form of an id in a lower-case text, without its #: five digits in a row, a # or a _ with digits."""
-    if not any(c.isdigit() for c in text):
-        return []
     return [
         token.lstrip("#")
         for token in _TOKEN.findall(text)
         if len(token) >= _MIN_ID_CHARS
+        and not token.isalpha()  # most words are, and looking for a digit costs more
         and any(c.isdigit() for c in token)
         and (token[0] == "#" or "_" in token or _DIGITS.search(token))
     ]

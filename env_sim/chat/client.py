@@ -1,27 +1,29 @@
 """The one client of OpenAI-compatible endpoints: calls, retries, limits, cache, usage.
 
-Retries are ours and not the package's, so that each is counted, waits as the server asks, and happens for 429, 5xx and
-dropped connections only. Each call is told to `record` as one `LlmCall`, whatever came of it. The key lives in the
-package's client; texts of errors are cleansed of it.
+The `openai` package says how an endpoint is reached (address, key, headers) and names its errors; the bytes go over
+`Connections`, because the package's own path costs three times what all the rest of an episode's turn does
+(docs/adr/0012). Retries are ours, so that each is counted, waits as the server asks, and happens for 429, 5xx and
+dropped connections only. Each call is told to `record` as one `LlmCall`, whatever came of it. Texts of errors are
+cleansed of the key.
 """
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from random import Random
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import httpx2
 import openai
 from pydantic import JsonValue
+from pydantic_core import from_json, to_json
 
 from env_sim.chat.endpoint import Endpoint
+from env_sim.chat.failures import FAILURES, is_overflow, is_transient, outcome_of, pause_s, status_error
+from env_sim.chat.http import Connections, LateAnswerError
 from env_sim.chat.limits import TokenBudget
 from env_sim.chat.wire import ChatReply, ReplyShapeError, read_completion, read_embeddings, read_reply
 from schemas.errors import ChatError, ContextOverflowError, EndpointRefusedError, EndpointUnavailableError
@@ -32,14 +34,13 @@ __all__ = ["ChatClient", "ChatModel", "ChatRequest", "ResponseCache", "TokenRequ
 CHARS_PER_TOKEN = 4
 """Guess of a prompt's tokens before the server has counted them."""
 
-_OVERFLOW = ("context_length_exceeded", "maximum context length", "maximum model length", "context window")
-_SPENT = ("insufficient_quota", "billing")
-"""429s that no waiting mends."""
-
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What is asked. Equal requests have equal keys: whatever changes the answer must stand here."""
+    """What is asked. Equal requests have equal keys: whatever changes the answer must stand here.
+
+    Requests that share their tools share one object of them: it is spelled once and must not be changed in place.
+    """
 
     messages: Sequence[Mapping[str, Any]]
     """In the protocol's shape (`wire.as_wire`)."""
@@ -89,21 +90,43 @@ class TokenRequest:
     """Of the server's sampling."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Call:
     """What is posted where, and how its answer is read."""
 
     path: str
-    body: Mapping[str, Any]
+    content: bytes
+    key: str
     read: Callable[[object], ChatReply]
-    prompt_version: str
+    prompt_version: str = ""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What many requests begin with, spelled and hashed once: all but messages and seed."""
+
+    request: ChatRequest
+    """The first of them."""
+    seed: JsonValue
+    """Of those that have none of their own."""
+    content: bytes
+    """An object, open for more fields."""
+    digest: blake2b
+    """Of the content."""
+
+    def fits(self, request: ChatRequest) -> bool:
+        mine = self.request
+        return (
+            mine.tools is request.tools
+            and mine.response_format is request.response_format
+            and mine.sampling == request.sampling
+        )
+
+
+@dataclass(slots=True)
 class _Attempt:
     """What one call has cost so far."""
 
-    key: str
     started: float
     n_retries: int = 0
 
@@ -127,17 +150,18 @@ class ChatClient:
         self.role, self.endpoint, self._cache = role, endpoint, cache
         self._record = record or (lambda call: None)
         self._key = endpoint.key()
-        timeout = httpx2.Timeout(endpoint.timeout_s, connect=endpoint.connect_timeout_s, pool=None)
-        n = endpoint.max_concurrent
-        self._http = openai.DefaultAioHttpClient(
-            timeout=timeout, limits=httpx2.Limits(max_connections=n, max_keepalive_connections=n), trust_env=False
+        self._openai = openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=self._key, max_retries=0)
+        told = {**self._openai.default_headers, **self._openai.auth_headers}
+        self._connections = Connections(
+            endpoint.base_url,
+            {name: value for name, value in told.items() if isinstance(value, str)},
+            timeout_s=endpoint.timeout_s,
+            connect_timeout_s=endpoint.connect_timeout_s,
         )
-        self._openai = openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=self._key, max_retries=0, timeout=timeout, http_client=self._http
-        )
-        self._slots = asyncio.Semaphore(n)
+        self._slots = asyncio.Semaphore(endpoint.max_concurrent)
         self._budget = TokenBudget(endpoint.tokens_per_minute)
         self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._head: _Head | None = None
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -147,6 +171,7 @@ class ChatClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connections."""
+        self._connections.close()
         await self._openai.close()
 
     def __repr__(self) -> str:
@@ -161,7 +186,20 @@ class ChatClient:
             EndpointRefusedError: When it refused the request for good (key, model, shape, spent quota).
             ContextOverflowError: When the prompt doesn't fit its context window.
         """
-        return await self._answer(_Call("/chat/completions", self._body(request), read_reply, request.prompt_version))
+        head = self._head
+        if head is None or not head.fits(request):
+            head = self._head = self._new_head(request)
+        tail: dict[str, Any] = {"messages": request.messages}
+        if (seed := head.seed if request.seed is None else request.seed) is not None:
+            tail["seed"] = seed
+        rest = _spelled(tail)[1:]
+        # Bodies are built in one order, so their bytes are as good as a canonical spelling.
+        digest = head.digest.copy()
+        digest.update(rest)
+        key = _key(digest)
+        return await self._answer(
+            _Call("/chat/completions", head.content + rest, key, read_reply, request.prompt_version)
+        )  # fmt: skip
 
     async def complete_tokens(self, request: TokenRequest) -> ChatReply:
         """Tokens that continue tokens: what was sampled is never spelled out and read again. Raises as `complete`."""
@@ -179,7 +217,8 @@ class ChatClient:
             "add_special_tokens": False,
             **place.extra_body,
         }
-        return await self._answer(_Call("/completions", body, read_completion, ""))
+        content = _spelled(body)
+        return await self._answer(_Call("/completions", content, _key(_digest(content)), read_completion))
 
     async def embed(self, texts: Sequence[str]) -> ChatReply:
         """The vectors of texts, in their order. Raises as `complete`."""
@@ -191,33 +230,30 @@ class ChatClient:
                 raise ReplyShapeError(f"expected {len(texts)} embeddings, got {len(reply.vectors)}")
             return reply
 
-        return await self._answer(_Call("/embeddings", body, read, ""))
+        content = _spelled(body)
+        return await self._answer(_Call("/embeddings", content, _key(_digest(content)), read))
 
     async def _answer(self, call: _Call) -> ChatReply:
-        content = json.dumps(call.body).encode()
-        # Bodies are built in one order, so their bytes are as good as a canonical spelling and a third of the price.
-        key = f"call-{blake2b(content, digest_size=16).hexdigest()}"
         if self._cache is None:
-            return await self._fresh(key, content, call)
+            return await self._fresh(call)
         # Of equal requests at once one is sent, or a rerun would find the reply of the other.
-        while (pending := self._under_way.get(key)) is not None:
+        while (pending := self._under_way.get(call.key)) is not None:
             await asyncio.wait([pending])
-        if (kept := self._cache.get(key)) is not None:
-            return self._kept(key, kept, call)
-        done = self._under_way[key] = asyncio.get_running_loop().create_future()
+        if (kept := self._cache.get(call.key)) is not None:
+            return self._kept(kept, call)
+        done = self._under_way[call.key] = asyncio.get_running_loop().create_future()
         try:
-            reply = await self._fresh(key, content, call)
-            self._cache.put(key, reply.raw)
+            reply = await self._fresh(call)
+            self._cache.put(call.key, reply.raw)
             return reply
         finally:
-            del self._under_way[key]
+            del self._under_way[call.key]
             done.set_result(None)
 
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
+    def _new_head(self, request: ChatRequest) -> _Head:
         place = self.endpoint
         body: dict[str, Any] = {
             "model": place.model,
-            "messages": list(request.messages),
             "temperature": place.temperature,
             "top_p": place.top_p,
             "max_tokens": place.max_tokens,
@@ -228,27 +264,28 @@ class ChatClient:
             body["tools"] = list(request.tools)
         if request.response_format is not None:
             body["response_format"] = request.response_format
-        if request.seed is not None:
-            body["seed"] = request.seed
-        return body
+        body.pop("messages", None)
+        seed = body.pop("seed", None)
+        content = _spelled(body)[:-1] + b","
+        return _Head(request, seed, content, _digest(content))
 
-    def _kept(self, key: str, body: dict[str, JsonValue], call: _Call) -> ChatReply:
+    def _kept(self, body: dict[str, JsonValue], call: _Call) -> ChatReply:
         reply = replace(call.read(body), cached=True)
-        self._tell(_Attempt(key, time.monotonic()), call, LlmOutcome.OK, reply)
+        self._tell(_Attempt(time.monotonic()), call, LlmOutcome.OK, reply)
         return reply
 
-    async def _fresh(self, key: str, content: bytes, call: _Call) -> ChatReply:
-        attempt = _Attempt(key, time.monotonic())
-        guess = len(content) // CHARS_PER_TOKEN + self.endpoint.max_tokens
+    async def _fresh(self, call: _Call) -> ChatReply:
+        attempt = _Attempt(time.monotonic())
+        guess = len(call.content) // CHARS_PER_TOKEN + self.endpoint.max_tokens
         used = 0
         async with self._slots:
             attempt.started = time.monotonic()
             await self._budget.take(guess)
             try:
-                reply = await self._with_retries(content, call, attempt)
+                reply = await self._with_retries(call, attempt)
                 used = reply.input_tokens + reply.output_tokens
             except ChatError as error:
-                self._tell(attempt, call, _outcome(error), None)
+                self._tell(attempt, call, outcome_of(error), None)
                 raise
             except asyncio.CancelledError:
                 self._tell(attempt, call, LlmOutcome.CANCELLED, None)
@@ -258,47 +295,38 @@ class ChatClient:
         self._tell(attempt, call, LlmOutcome.OK, reply)
         return reply
 
-    async def _with_retries(self, content: bytes, call: _Call, attempt: _Attempt) -> ChatReply:
-        # Seeded by the request: no two calls wait alike, and a rerun waits the same.
-        jitter = Random(attempt.key)
+    async def _with_retries(self, call: _Call, attempt: _Attempt) -> ChatReply:
+        jitter: Random | None = None
         while True:
             try:
-                return await self._post(content, call)
-            except (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError) as error:
-                if not _is_transient(error):
-                    raise self._refusal(error, attempt) from None
-                pause = _pause(error, attempt.n_retries, jitter)
+                return await self._post(call)
+            except FAILURES as error:
+                if not is_transient(error):
+                    raise self._refusal(error, call) from None
+                # Seeded by the request: no two calls wait alike, and a rerun waits the same.
+                jitter = jitter or Random(call.key)
+                pause = pause_s(error, attempt.n_retries, jitter)
                 if attempt.n_retries >= self.endpoint.max_retries or pause > self.endpoint.max_wait_s:
-                    raise self._unavailable(error, attempt, pause) from None
-            except openai.OpenAIError as error:
-                raise self._refusal(error, attempt) from None
+                    raise self._unavailable(error, call, attempt.n_retries, pause) from None
             except ReplyShapeError as error:
                 raise EndpointRefusedError(
-                    f"{self._said(attempt)}: {self._clean(str(error))}; check what base_url serves"
+                    f"{self._said(call)}: {self._clean(str(error))}; check what base_url serves"
                 ) from None
             attempt.n_retries += 1
             await asyncio.sleep(pause)
 
-    async def _post(self, content: bytes, call: _Call) -> ChatReply:
-        # The typed `chat.completions.create` spends 4 ms of CPU on a call, most of it on building models.
-        response = await self._openai.post(
-            call.path,
-            content=content,
-            cast_to=httpx2.Response,
-            options={"headers": {"content-type": "application/json"}},
-        )
-        try:
-            body = json.loads(response.content)
-        except (ValueError, RecursionError) as error:
-            raise ReplyShapeError(f"expected JSON, got {error}") from None
-        return call.read(body)
+    async def _post(self, call: _Call) -> ChatReply:
+        answer = await self._connections.post(call.path, call.content)
+        if answer.status != 200:
+            raise status_error(answer)
+        return call.read(_read(answer.body))
 
     def _tell(self, attempt: _Attempt, call: _Call, outcome: LlmOutcome, reply: ChatReply | None) -> None:
         tokens = (reply.input_tokens, reply.output_tokens) if reply else (0, 0)
         cached = reply is not None and reply.cached
         self._record(
             LlmCall(
-                call_key=attempt.key,
+                call_key=call.key,
                 role=self.role,
                 model=self.endpoint.model,
                 prompt_version=call.prompt_version,
@@ -312,60 +340,58 @@ class ChatClient:
             )
         )
 
-    def _said(self, attempt: _Attempt) -> str:
-        return f"endpoint[{self.role}: {self.endpoint.model} at {self.endpoint.base_url}, {attempt.key}]"
+    def _said(self, call: _Call) -> str:
+        return f"endpoint[{self.role}: {self.endpoint.model} at {self.endpoint.base_url}, {call.key}]"
 
     def _clean(self, text: str) -> str:
         """Some servers repeat the key that they refuse."""
         shown = text.replace(self._key, "***") if len(self._key) > 4 and self.endpoint.key_env else text
         return shown[:500]
 
-    def _unavailable(self, error: openai.APIError, attempt: _Attempt, pause: float) -> EndpointUnavailableError:
+    def _unavailable(self, error: Exception, call: _Call, n_retries: int, pause: float) -> EndpointUnavailableError:
         return EndpointUnavailableError(
-            f"{self._said(attempt)}: expected a reply within {self.endpoint.max_retries} retries and pauses of at most "
-            f"{self.endpoint.max_wait_s:g} s, got {self._clean(str(error))} after {attempt.n_retries} retries, next "
+            f"{self._said(call)}: expected a reply within {self.endpoint.max_retries} retries and pauses of at most "
+            f"{self.endpoint.max_wait_s:g} s, got {self._clean(str(error))} after {n_retries} retries, next "
             f"pause {pause:.0f} s; check the server, then start the run again: it goes on where it stopped"
         )
 
-    def _refusal(self, error: openai.OpenAIError, attempt: _Attempt) -> ChatError:
-        said, got = self._said(attempt), self._clean(str(error))
-        if isinstance(error, openai.APITimeoutError):
+    def _refusal(self, error: Exception, call: _Call) -> ChatError:
+        said, got = self._said(call), self._clean(str(error))
+        if isinstance(error, LateAnswerError):
             return EndpointUnavailableError(
                 f"{said}: expected a reply within {self.endpoint.timeout_s:g} s, got none; raise timeout_s or lower "
                 "max_concurrent"
             )
-        if isinstance(error, openai.BadRequestError) and any(
-            mark in f"{error.code} {got}".lower() for mark in _OVERFLOW
-        ):
+        if is_overflow(error):
             return ContextOverflowError(f"{said}: expected a prompt within the context window, got {got}; shorten it")
         return EndpointRefusedError(
             f"{said}: expected a reply, got {got}; correct the key, the model's name or the request"
         )
 
 
-def _is_transient(error: openai.APIError) -> bool:
-    if isinstance(error, openai.RateLimitError):
-        return not any(mark in f"{error.code} {error}".lower() for mark in _SPENT)
-    # A reply that is late may be under way; a connection that never stood has cost nothing.
-    return not isinstance(error, openai.APITimeoutError) or isinstance(error.__cause__, httpx2.ConnectTimeout)
+def _spelled(value: Any) -> bytes:
+    try:
+        return to_json(value)
+    except ValueError:
+        # Halves of surrogate pairs, which JSON can spell and UTF-8 can't.
+        return json.dumps(value).encode()
 
 
-def _pause(error: openai.APIError, n_retries: int, jitter: Random) -> float:
-    """Seconds: what the server asks for, else doubling from half a second; in both cases up to a quarter more."""
-    asked = _retry_after_s(error.response.headers) if isinstance(error, openai.APIStatusError) else None
-    return (min(0.5 * 2**n_retries, 32.0) if asked is None else asked) * (1 + jitter.random() / 4)
+def _digest(content: bytes) -> blake2b:
+    return blake2b(content, digest_size=16)
 
 
-def _retry_after_s(headers: httpx2.Headers) -> float | None:
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        with contextlib.suppress(ValueError):
-            return max(0.0, float(headers.get(name, "")) * scale)
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
-    return None
+def _key(digest: blake2b) -> str:
+    return f"call-{digest.hexdigest()}"
 
 
-def _outcome(error: ChatError) -> LlmOutcome:
-    if isinstance(error, ContextOverflowError):
-        return LlmOutcome.CONTEXT_OVERFLOW
-    return LlmOutcome.UNAVAILABLE if isinstance(error, EndpointUnavailableError) else LlmOutcome.REFUSED
+def _read(content: bytes) -> object:
+    try:
+        return from_json(content)
+    except ValueError:
+        pass
+    try:
+        # Slower, and reads more: halves of surrogate pairs, deep nesting.
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ReplyShapeError(f"expected JSON, got {error}") from None

@@ -84,7 +84,7 @@ class Endpoint(BaseModel):
         """The key, read now and kept by nobody but the client.
 
         Raises:
-            ConfigError: When the variable isn't set.
+            ConfigError: When the variable isn't set, or holds what no header can.
         """
         if not self.key_env:
             return "none"
@@ -93,6 +93,11 @@ class Endpoint(BaseModel):
             raise ConfigError(
                 f"endpoint[{self.base_url} {self.model}]: expected a key in the environment variable {self.key_env}, "
                 "got none; set it, or leave key_env empty for a server without keys"
+            )
+        if not (found.isascii() and found.isprintable()):
+            raise ConfigError(
+                f"endpoint[{self.base_url} {self.model}]: expected a key of printable ASCII in the environment "
+                f"variable {self.key_env}, got other characters; copy it again"
             )
         return found
 

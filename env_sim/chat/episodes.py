@@ -112,13 +112,10 @@ async def play_chat(
         EndpointRefusedError: When the endpoint refuses for good: no episode would fare better.
     """
     trace = TokenTrace()
-    system = {"role": "system", "content": SYSTEM.format(rulebook=rulebook)}
+    said: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM.format(rulebook=rulebook)}]
     while episode.stop_reason is None:
-        request = ChatRequest(
-            [system, *as_wire(episode.messages, reasoning=returns_thoughts)],
-            tools,
-            seed=call_seed(seed, len(episode.messages)),
-        )
+        said += as_wire(episode.messages[len(said) - 1 :], reasoning=returns_thoughts)
+        request = ChatRequest(said, tools, seed=call_seed(seed, len(episode.messages)))
         try:
             reply = await model.complete(request)
         except ContextOverflowError:

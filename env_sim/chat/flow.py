@@ -17,21 +17,35 @@ async def each_done(
 
     The first error cancels what is under way and is raised.
     """
-    source, alive = enumerate(items), set[asyncio.Task[tuple[int, Result]]]()
+    source = enumerate(items)
+    # Bounded: a slow reader holds the workers up instead of filling the memory.
+    done: asyncio.Queue[tuple[int, Result] | BaseException | None] = asyncio.Queue(n_at_once)
+    reading = True
 
-    async def one(index: int, item: Item) -> tuple[int, Result]:
-        return index, await act(item)
+    async def work() -> None:
+        try:
+            for index, item in source:
+                await done.put((index, await act(item)))
+        except BaseException as error:
+            if not reading:
+                raise
+            await done.put(error)
+        else:
+            await done.put(None)
 
+    workers = [asyncio.create_task(work()) for _ in range(n_at_once)]
     try:
-        while True:
-            while len(alive) < n_at_once and (drawn := next(source, None)) is not None:
-                alive.add(asyncio.create_task(one(*drawn)))
-            if not alive:
-                return
-            done, alive = await asyncio.wait(alive, return_when=asyncio.FIRST_COMPLETED)
-            for task in sorted(done, key=lambda task: task.result()[0] if not task.exception() else -1):
-                yield task.result()
+        n_working = n_at_once
+        while n_working:
+            told = await done.get()
+            if isinstance(told, BaseException):
+                raise told
+            if told is None:
+                n_working -= 1
+            else:
+                yield told
     finally:
-        for task in alive:
-            task.cancel()
-        await asyncio.gather(*alive, return_exceptions=True)
+        reading = False
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)

@@ -76,8 +76,12 @@ class ChatReply:
 def defang(text: str, limit: int = MAX_TEXT_CHARS) -> str:
     """Text of unknown origin, safe inside a prompt: no control characters, no template markers, bounded."""
     cut = len(text) - limit
-    kept = _CONTROL.sub("", text[:limit])
-    kept = _MARKER.sub(lambda match: match[0] + " ", kept)
+    kept = text[:limit]
+    # Looking first is a tenth as dear, and most texts hold nothing of it.
+    if not kept.isprintable():
+        kept = _CONTROL.sub("", kept)
+    if "<" in kept or "[" in kept:
+        kept = _MARKER.sub(lambda match: match[0] + " ", kept)
     return f"{kept}\n[{cut:,} more characters were cut]" if cut > 0 else kept
 
 
@@ -228,14 +232,14 @@ def _text(said: Mapping[str, Any], *names: str) -> str:
 
 def _whole(text: str) -> str:
     """Without halves of surrogate pairs, which JSON can spell and no message can hold."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _split_thought(content: str, reasoning: str) -> tuple[str, str]:
     """Words and thought, also where a server leaves both in the text or the template's blank lines at both."""
     if reasoning:
         return content.lstrip(), reasoning.strip()
-    match = _THOUGHT.match(content) or _CUT_THOUGHT.match(content)
+    match = _THOUGHT.match(content) or _CUT_THOUGHT.match(content) if "think>" in content else None
     return (content[match.end() :], match[1].strip()) if match else (content, "")
 
 
@@ -252,27 +256,22 @@ def _tool_call(index: int, value: object) -> ToolCall:
     if not isinstance(value, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise ReplyShapeError(f"expected a tool call with a function's name, got {_short(value)}")
     call_id = value.get("id")
-    return ToolCall(
-        id=call_id if isinstance(call_id, str) and call_id else f"call-{index}",
-        # A name is needed to answer the call; an empty one is no tool's name either way.
-        name=_whole(function["name"][:200]) or "unnamed",
-        arguments=_arguments(function.get("arguments")),
-    )
+    call_id = _whole(call_id) if isinstance(call_id, str) and call_id else f"call-{index}"
+    # A name is needed to answer the call; an empty one is no tool's name either way.
+    name = _whole(function["name"][:200]) or "unnamed"
+    arguments = function.get("arguments")
+    try:
+        if isinstance(parsed := _parsed(arguments), dict):
+            return ToolCall(id=call_id, name=name, arguments=parsed)
+    except (ValueError, RecursionError):
+        pass
+    return ToolCall(id=call_id, name=name, arguments={UNREADABLE: _whole(str(arguments)[:MAX_TEXT_CHARS])})
 
 
-def _arguments(value: object) -> dict[str, JsonValue]:
-    parsed = {} if value is None else value
-    if isinstance(value, str):
-        try:
-            parsed = json.loads(value) if value.strip() else {}
-        except (ValueError, RecursionError):
-            parsed = None
-    if isinstance(parsed, dict):
-        try:
-            return ToolCall(id="check", name="check", arguments=parsed).arguments
-        except (ValueError, RecursionError):
-            pass
-    return {UNREADABLE: _whole(str(value)[:MAX_TEXT_CHARS])}
+def _parsed(arguments: object) -> object:
+    if not isinstance(arguments, str):
+        return {} if arguments is None else arguments
+    return json.loads(arguments) if arguments.strip() else {}
 
 
 def _token_ids(value: object) -> tuple[int, ...]:
