@@ -21,8 +21,8 @@ __all__ = ["TABLE", "CallLog"]
 TABLE = "llm_calls"
 """Name of the table."""
 
-BATCH_ROWS = 256
-"""Calls of one append, which is a commit of about 10 ms."""
+BATCH_ROWS = 2048
+"""Calls of one append, which is a commit of about 10 ms: five thousand calls a second leave them 1 % of the time."""
 
 FLUSH_S = 2.0
 """Longest time that a call waits for its append while others come in."""

@@ -1,8 +1,8 @@
 """Replies of models by the key of what was asked, as an append-only Lance table beside the others.
 
-What was put is on disk after 64 replies or 2 seconds, so a killed run pays again for little; `close` (or leaving the
+What was put is on disk after 256 replies or 2 seconds, so a killed run pays again for little; `close` (or leaving the
 context) writes the rest. Several processes may append at once; each sees the others' replies when it opens or writes.
-Memory holds keys and places only.
+Memory holds places only, 16 bytes a reply.
 """
 
 import json
@@ -16,13 +16,14 @@ import pyarrow as pa
 from pydantic import JsonValue
 
 from schemas.errors import CorruptTableError, WarehouseError
+from schemas.key_index import KeyIndex
 
 __all__ = ["TABLE", "LanceResponseCache"]
 
 TABLE = "llm_responses"
 """Name of the table under the warehouse root."""
 
-FLUSH_ROWS = 64
+FLUSH_ROWS = 256
 """Replies that one append holds: each append is a commit of about 10 ms."""
 
 FLUSH_S = 2.0
@@ -43,8 +44,10 @@ class LanceResponseCache:
         self.uri = f"{root}/{TABLE}.lance"
         self._waiting: dict[str, str] = {}
         self._flushed_at = time.monotonic()
-        self._places: dict[str, tuple[int, int]] = {}
-        self._seen: set[int] = set()
+        self._places = KeyIndex()
+        """By key the fragment, and its row in the lower half."""
+        self._newest = -1
+        """Fragment whose keys are known, as are those of all before it."""
         self._dataset = self._open()
         self._learn()
 
@@ -60,7 +63,7 @@ class LanceResponseCache:
 
     def __len__(self) -> int:
         """Number of replies."""
-        return len(self._places) + sum(key not in self._places for key in self._waiting)
+        return len(self._places) + len(self._waiting)
 
     def get(self, key: str) -> dict[str, JsonValue] | None:
         """The body kept under a key, None when there is none.
@@ -72,7 +75,9 @@ class LanceResponseCache:
         if text is None:
             if (place := self._places.get(key)) is None or self._dataset is None:
                 return None
-            text = self._read(self._dataset, key, *place)
+            found, text = self._read(self._dataset, key, place)
+            if found != key:
+                return None
         return json.loads(text)
 
     def put(self, key: str, body: Mapping[str, JsonValue]) -> None:
@@ -81,7 +86,7 @@ class LanceResponseCache:
         Raises:
             WarehouseError: When the disk refuses.
         """
-        if key in self._places or key in self._waiting:
+        if self._places.get(key) is not None or key in self._waiting:
             return
         self._waiting[key] = json.dumps(body)
         if len(self._waiting) >= FLUSH_ROWS or time.monotonic() - self._flushed_at >= FLUSH_S:
@@ -127,22 +132,25 @@ class LanceResponseCache:
 
     def _learn(self) -> None:
         """Take up the keys of fragments not seen yet, other processes' too."""
-        for fragment in self._dataset.get_fragments() if self._dataset else ():
-            if fragment.fragment_id in self._seen:
+        for fragment in sorted(
+            self._dataset.get_fragments() if self._dataset else (), key=lambda each: each.fragment_id
+        ):
+            if fragment.fragment_id <= self._newest:
                 continue
             try:
                 keys = fragment.to_table(columns=["key"]).column("key").to_pylist()
             except (OSError, ValueError) as error:
                 raise self._damaged(error) from error
             for offset, key in enumerate(keys):
-                self._places.setdefault(key, (fragment.fragment_id, offset))
-            self._seen.add(fragment.fragment_id)
+                self._places.add(key, fragment.fragment_id << 32 | offset)
+            self._newest = fragment.fragment_id
 
-    def _read(self, dataset: lance.LanceDataset, key: str, fragment_id: int, offset: int) -> str:
+    def _read(self, dataset: lance.LanceDataset, key: str, place: int) -> tuple[str, str]:
         try:
-            fragment = dataset.get_fragment(fragment_id)
+            fragment = dataset.get_fragment(place >> 32)
             assert fragment is not None
-            return fragment.take([offset], columns=["body"]).column("body")[0].as_py()
+            row = fragment.take([place & 0xFFFFFFFF], columns=["key", "body"])
+            return row.column("key")[0].as_py(), row.column("body")[0].as_py()
         except (OSError, ValueError) as error:
             raise self._damaged(error, key) from error
 
