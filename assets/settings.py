@@ -98,7 +98,7 @@ class ClusterRole(ClusterConfig):
     """How failures are grouped, who embeds and who names them."""
 
     embedder: Endpoint | None = None
-    """Where a model embeds the explanations; none: the local embedder, or the sentence-transformer."""
+    """Where a model embeds the explanations, and all that is stored for search; none: the programs, or the next key."""
     sentence_transformer: str = Field(default="", max_length=300)
     """Model of the extra `sentence-transformers` that embeds on this machine; empty: none."""
     labels: Endpoint | None = None
