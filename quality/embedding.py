@@ -163,7 +163,8 @@ class FittedEmbedder:
 def _signs(height: int, width: int) -> Vectors:
     """Random signs, shape (height, width); from a hash, because a generator's draws may change with its library."""
     drawn = shake_256(b"faultline stored vectors").digest(height * width // 8 + 1)
-    return np.unpackbits(np.frombuffer(drawn, np.uint8))[: height * width].reshape(height, width) * 2.0 - 1
+    bits = np.unpackbits(np.frombuffer(drawn, np.uint8))[: height * width].reshape(height, width)
+    return bits.astype(np.float64) * 2 - 1
 
 
 @dataclass(frozen=True)
