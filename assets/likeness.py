@@ -3,8 +3,10 @@
 import dagster as dg
 
 from assets.injection import GROUP, accepted_tasks
+from assets.model_calls import ModelCalls
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
+from assets.roles import stored_embedder
 from assets.rounds import ROUNDS, UP_TO
 from assets.stage import Stage, table_of
 from quality.task_words import embeddings_of, find_pairs
@@ -19,9 +21,12 @@ def embeddings(context: Context, warehouse: WarehouseResource, profile: ProfileR
     """Words and vectors of this round's explanations and new pool tasks: what `python -m jobs search` looks through."""
     stage = Stage(context, warehouse, profile)
     explanations, pool = stage.read(Explanation, "judge_explanations"), stage.read(PoolTask, "task_pool")
-    rows = embeddings_of(explanations, [row for row in pool if row.added_in == stage.round])
+    with ModelCalls.of(stage, "embeddings") as calls:
+        embed = stored_embedder(stage.profile, calls)
+        rows = embeddings_of(explanations, [row for row in pool if row.added_in == stage.round], embed)
     wordless = sum(not any(row.vector) for row in rows)
-    return stage.write("embeddings", rows, {"wordless_share": wordless / max(1, len(rows))})
+    told = {"wordless_share": wordless / max(1, len(rows)), "embedder": embed.name, **calls.metadata()}
+    return stage.write("embeddings", rows, told)
 
 
 @dg.asset(

@@ -291,7 +291,7 @@ def pin_profile(root: str | Path, profile: Profile) -> Profile:
     path, stored = folder_of(root) / STORED, stored_profile(root)
     if stored is not None:
         old, new = _flat(stored.model_dump(mode="json")), _flat(profile.model_dump(mode="json"))
-        free = _free_keys(old | new, stored.trains and profile.trains)
+        free = _free_keys(old | new, profile.roles(), stored.trains and profile.trains)
         changed = [key for key in sorted(old | new) if key not in free and old.get(key) != new.get(key)]
         if changed:
             said = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} asked" for key in changed)
@@ -307,15 +307,10 @@ def pin_profile(root: str | Path, profile: Profile) -> Profile:
     return profile
 
 
-def _free_keys(keys: Iterable[str], trains: bool) -> set[str]:
+def _free_keys(keys: Iterable[str], roles: Iterable[str], trains: bool) -> set[str]:
     """Keys that may differ: how far a run goes, how an endpoint is reached, where a checkpoint of ours is played."""
-    return {
-        key
-        for key in keys
-        if key in FREE_KEYS
-        or (".endpoint." in key and key.rpartition(".")[2] in OPERATIONAL)
-        or (trains and key.startswith("served_policy."))
-    }
+    reached = {f"{place}.{key}" for role in roles for place in (role, f"{role}.endpoint") for key in OPERATIONAL}
+    return {key for key in keys if key in FREE_KEYS or key in reached or (trains and key.startswith("served_policy."))}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,11 +5,13 @@ from itertools import chain, pairwise
 
 import dagster as dg
 
+from assets.model_calls import ModelCalls
 from assets.pages import report_path, write_gate_page, write_page
 from assets.profile import Profile
 from assets.reading import Reading
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
+from assets.roles import mapped
 from assets.rounds import ROUNDS, UP_TO
 from assets.stage import Stage, picture, table_of
 from quality.pass_hat_k import PairedDifference, paired_difference, policy_order, report, table_text
@@ -98,14 +100,19 @@ def report_page(reading: Reading) -> str:
 
 def _report_rows(reading: Reading) -> RoundReport:
     outcomes, profile, earlier = _all_outcomes(reading), reading.profile, reading.rounds[:-1]
+    explanations = reading.read(Explanation, "judge_explanations")
+    clusters = reading.read(FailureCluster, "failure_clusters")
+    with ModelCalls(reading.warehouse.root, reading.round, "round_report") as calls:
+        points = mapped(profile, explanations, clusters, calls)
     return RoundReport(
         round=reading.round,
         pass_hat_k=reading.read(PassHatK, "pass_hat_k_report"),
         differences=differences(outcomes, profile.ks),
         outcomes=outcomes,
         train_steps=reading.read(TrainStep, "rl_metrics"),
-        explanations=reading.read(Explanation, "judge_explanations"),
-        clusters=reading.read(FailureCluster, "failure_clusters"),
+        explanations=explanations,
+        clusters=clusters,
+        failure_map=points,
         previous_clusters=reading.read(FailureCluster, "failure_clusters", earlier[-1]) if earlier else (),
         pool=reading.read(PoolTask, "task_pool"),
         tasks=reading.read(Task, "validation_tasks", BOOTSTRAP),

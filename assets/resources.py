@@ -168,5 +168,6 @@ class TrainerResource(dg.ConfigurableResource):
             reward=profile.reward,
             max_turns=profile.max_turns,
             record=record,
+            returns_thoughts=role.returns_thoughts,
             user=user,
         )

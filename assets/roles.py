@@ -9,7 +9,7 @@ from env_sim import load_domain
 from env_sim.task_kits import load_task_kit
 from quality.cluster_map import FailureMap, map_2d
 from quality.clusters import cluster_explanations
-from quality.embedding import Embedder
+from quality.embedding import Embedder, FittedEmbedder, HashedEmbedder, StoredEmbedder
 from quality.judge import DiffJudge, Failure, Judge
 from schemas import ConfigError, Explanation, FailureCluster
 from schemas.errors import ChatError
@@ -17,7 +17,7 @@ from schemas.errors import ChatError
 if TYPE_CHECKING:
     from env_sim.chat.user import EndpointUser
 
-__all__ = ["clustered", "explained", "require_endpoints", "user_of"]
+__all__ = ["clustered", "explained", "mapped", "require_endpoints", "stored_embedder", "user_of"]
 
 
 def require_endpoints(profile: Profile) -> None:
@@ -78,6 +78,26 @@ def clustered(
 
         rows = EndpointLabeller(role.labels, calls.cache, calls.record)(rows)
     return rows, points
+
+
+def mapped(
+    profile: Profile, explanations: Sequence[Explanation], clusters: Sequence[FailureCluster], calls: ModelCalls
+) -> FailureMap | None:
+    """The map by the profile's embedder, which has embedded the same texts for the clusters; None where it names none.
+
+    Raises:
+        ChatError: As `clustered`.
+    """
+    embed = _embedder(profile, calls)
+    return map_2d(explanations, clusters, profile.clusters, embed) if embed and clusters else None
+
+
+def stored_embedder(profile: Profile, calls: ModelCalls) -> StoredEmbedder:
+    """Whose vectors are stored and searched: the profile's embedder, or hashed words where it names none."""
+    embed, role = _embedder(profile, calls), profile.clusters
+    if embed is None:
+        return HashedEmbedder()
+    return FittedEmbedder(embed, role.embedder.model if role.embedder else role.sentence_transformer)
 
 
 def _embedder(profile: Profile, calls: ModelCalls) -> Embedder | None:

@@ -24,12 +24,13 @@ def served_checkpoint(
     from trainer.served import served_checkpoint as row_of
 
     stage = Stage(context, warehouse, profile)
-    endpoint = stage.profile.served_policy.endpoint
+    role = stage.profile.served_policy
+    endpoint = role.endpoint
     if endpoint is None or stage.profile.trains:
         raise ConfigError(
             f"served_checkpoint[{stage.profile.name}]: expected a chat model as served_policy, got a profile whose "
             "policy is trained here; materialize sft_checkpoint instead"
         )
-    row = row_of(endpoint, stage.profile.seed)
+    row = row_of(endpoint, stage.profile.seed, returns_thoughts=role.returns_thoughts)
     yield stage.write("served_checkpoint", [row], {"endpoint": row.path}, policy_version=row.checkpoint_id)
     announce(stage, ROUND_KEYS[0], row)

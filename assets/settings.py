@@ -87,6 +87,9 @@ class ServedPolicyRole(Settings):
     speaks: Literal["chat", "tokens"] = "chat"
     """`chat`: a model that knows tools and is not trained here: it is played, diagnosed and written tasks for.
     `tokens`: a checkpoint of ours behind a server that takes token ids, under this profile's `sampling`."""
+    returns_thoughts: bool = False
+    """With `chat`: send the model its own earlier thoughts, as models that think between calls want it. Where the
+    template keeps them all, the tokens of an episode with thoughts can be stored as one sequence."""
     plays: str = Field(default="sft", min_length=1)
     """With `tokens`: the policy that the endpoint serves (`sft`, `rl-round-001`); all others are played here."""
 
@@ -95,7 +98,7 @@ class ClusterRole(ClusterConfig):
     """How failures are grouped, who embeds and who names them."""
 
     embedder: Endpoint | None = None
-    """Where a model embeds the explanations; none: the local embedder, or the sentence-transformer."""
+    """Where a model embeds the explanations, and all that is stored for search; none: the programs, or the next key."""
     sentence_transformer: str = Field(default="", max_length=300)
     """Model of the extra `sentence-transformers` that embeds on this machine; empty: none."""
     labels: Endpoint | None = None

@@ -168,8 +168,9 @@ def _reader(scope: Scope) -> Load:
 
 
 def _embedder(scope: Scope) -> Load:
-    n_failed = scope.n_validation * FAILED_SHARE
-    return Load(n_failed, MESSAGE_TOKENS, 0, f"{n_failed:,.0f} explanations, each a call at most")
+    n_failed, n_tasks = scope.n_validation * FAILED_SHARE, scope.n_injected
+    told = f"{n_failed:,.0f} explanations, grouped and stored, and {n_tasks:,} tasks, each a call at most"
+    return Load(2 * n_failed + n_tasks, MESSAGE_TOKENS, 0, told)
 
 
 def _labels(scope: Scope) -> Load:

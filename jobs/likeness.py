@@ -1,10 +1,12 @@
-"""Search by meaning from a terminal: the embedder of `quality` makes the vector that `schemas.search` looks for."""
+"""Search by meaning from a terminal: the profile's embedder makes the vector that `schemas.search` looks for."""
 
 from pathlib import Path
 
-from quality.embedding import HashedEmbedder
-from schemas import ConfigError
-from schemas.search import Mode, Query, search, stored_words
+from assets.model_calls import ModelCalls
+from assets.profile import load_profile, stored_profile
+from assets.roles import stored_embedder
+from schemas import BOOTSTRAP, ConfigError
+from schemas.search import Mode, Query, search, stored_models, stored_words
 from schemas.terminal import existing_warehouse
 
 __all__ = ["found_text"]
@@ -17,22 +19,28 @@ def found_text(
 
     Raises:
         ConfigError: When not just one of words and a row to compare with is given.
+        ChatError: When the profile's embedder is at an endpoint that gives no vector.
         WarehouseError: As the search does.
     """
     if (words is None) == (like is None):
         raise ConfigError(
             f"search[{table}]: expected words or --like ID, got {'both' if words else 'neither'}; give one"
         )
-    warehouse, embed = existing_warehouse(str(root)), HashedEmbedder()
-    if like is not None:
-        text, vector = stored_words(warehouse, table, like, embed.name)
-    else:
-        text, vector = str(words), embed([str(words)])[0].tolist()
+    warehouse = existing_warehouse(str(root))
+    with ModelCalls(warehouse.root, BOOTSTRAP, "search") as calls:
+        embed = stored_embedder(stored_profile(warehouse.root) or load_profile("embedded"), calls)
+        if like is not None:
+            text, vector = stored_words(warehouse, table, like, embed.name)
+        else:
+            text, vector = str(words), embed([str(words)])[0].tolist() if mode != "text" else ()
     query = Query(table, embed.name, text, vector, mode, round, limit, without=like)
     lines = [
         f"{hit.score:7.4f}  {hit.round:<10} {hit.row_id:<26} {_one_line(hit.text)}" for hit in search(warehouse, query)
     ]
-    return "\n".join([f"{table} like: {_one_line(text)}", *(lines or ["nothing was found"])])
+    others = {} if mode == "text" else stored_models(warehouse, table, round)
+    left_out = [f"not searched: {', '.join(rounds)}, whose vectors are of {model}"
+                for model, rounds in others.items() if model != embed.name]  # fmt: skip
+    return "\n".join([f"{table} like: {_one_line(text)}", *(lines or ["nothing was found"]), *left_out])
 
 
 def _one_line(words: str) -> str:

@@ -3,14 +3,15 @@
 Holds the `Embedder` protocol and its local implementation (TF-IDF, then a truncated SVD: latent semantic analysis).
 Deliberately not a neural model: the embedded profile needs no weights and no network. Other embedders
 (`llm_embedding`) are a profile's choice. Its vectors of two calls are not comparable, because the vocabulary is that of
-the given texts: embed what you compare together. `HashedEmbedder` has no vocabulary, so its vectors are stored and
-searched.
+the given texts: embed what you compare together. What is stored and searched comes of a `StoredEmbedder`, whose
+vectors of all calls can be compared.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import shake_256
 from itertools import pairwise
 from typing import Protocol
 
@@ -69,6 +70,19 @@ class Embedder(Protocol):
         ...
 
 
+class StoredEmbedder(Protocol):
+    """An embedder whose vectors are stored: of `VECTOR_WIDTH`, and of length 1 or all zero."""
+
+    @property
+    def name(self) -> str:
+        """Stored beside every vector; only vectors of one name can be compared."""
+        ...
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """One row per text."""
+        ...
+
+
 def normalised(text: str) -> str:
     """The text without ids, numbers, addresses and quotations, lower-case, spaces folded."""
     return " ".join(_PARTICULARS.sub(" ", text).lower().split())
@@ -100,7 +114,7 @@ def unit_rows(vectors: Vectors) -> Vectors:
 class HashedEmbedder:
     """Words and pairs of words hashed into a fixed width: no vocabulary, so vectors of all calls can be compared.
 
-    Made for storing: all of `embeddings` is its work, whoever embeds for the clusters. Sees shared words, not synonyms.
+    What is stored is its work unless the profile names an embedder. Sees shared words, not synonyms.
     """
 
     width: int = VECTOR_WIDTH
@@ -115,6 +129,42 @@ class HashedEmbedder:
         # scikit-learn reads the analyzer's type from its default, which is a word.
         hashing = HashingVectorizer(n_features=self.width, analyzer=terms_of)  # pyright: ignore[reportArgumentType]
         return csr_matrix(hashing.transform([normalised(text) for text in texts])).toarray().astype(np.float64)
+
+
+@dataclass(frozen=True)
+class FittedEmbedder:
+    """Another embedder's vectors, brought to the width that is stored.
+
+    Narrower ones get zeros, which changes no cosine. Wider ones are projected on random signs, the same for ever, which
+    moves a cosine by about 0.05 (Achlioptas 2003, database-friendly random projections).
+    """
+
+    embed: Embedder
+    """Whose vectors they are."""
+    model: str
+    """Its name."""
+    width: int = VECTOR_WIDTH
+
+    @property
+    def name(self) -> str:
+        """The model's name; how its vectors are fitted follows from them."""
+        return self.model
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """One row per text."""
+        vectors = unit_rows(np.asarray(self.embed(texts), dtype=np.float64))
+        missing = self.width - vectors.shape[1]
+        if missing >= 0:
+            return np.pad(vectors, ((0, 0), (0, missing)))
+        return unit_rows(vectors @ _signs(vectors.shape[1], self.width))
+
+
+@cache
+def _signs(height: int, width: int) -> Vectors:
+    """Random signs, shape (height, width); from a hash, because a generator's draws may change with its library."""
+    drawn = shake_256(b"faultline stored vectors").digest(height * width // 8 + 1)
+    bits = np.unpackbits(np.frombuffer(drawn, np.uint8))[: height * width].reshape(height, width)
+    return bits.astype(np.float64) * 2 - 1
 
 
 @dataclass(frozen=True)

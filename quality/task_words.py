@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from quality.embedding import Embedder, HashedEmbedder
+from quality.embedding import Embedder, HashedEmbedder, StoredEmbedder
 from schemas import Explanation, PoolTask, Task
 from schemas.derived import Embedding, NearDuplicate, SearchedTable
 
@@ -37,7 +37,7 @@ def words_of(task: Task) -> str:
 
 
 def embeddings_of(
-    explanations: Sequence[Explanation], tasks: Sequence[PoolTask], embed: HashedEmbedder | None = None
+    explanations: Sequence[Explanation], tasks: Sequence[PoolTask], embed: StoredEmbedder | None = None
 ) -> list[Embedding]:
     """Words and vectors of a round's explanations and of the tasks that it added."""
     embed = embed or HashedEmbedder()

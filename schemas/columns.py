@@ -102,7 +102,7 @@ CHECK_COLUMNS = (
 """What a stored gate result knows beyond the record: which content it judged."""
 
 CALL_COLUMNS = (
-    Column("made_for", pa.string(), "Table whose rows the call was made for."),
+    Column("made_for", pa.string(), "Table whose rows the call was made for, or `search`."),
     Column("n_calls_before", pa.int64(), "Calls in the ledger when this one's batch was appended.", unit="calls"),
 )
 """What the ledger knows of a call beyond the record."""

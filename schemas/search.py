@@ -16,7 +16,7 @@ from schemas.lance_table import LanceTable
 from schemas.snapshot import equal
 from schemas.store import Warehouse
 
-__all__ = ["MODES", "SEARCHED", "Hit", "Mode", "Query", "index_vectors", "search", "stored_words"]
+__all__ = ["MODES", "SEARCHED", "Hit", "Mode", "Query", "index_vectors", "search", "stored_models", "stored_words"]
 
 Mode = Literal["vector", "text", "hybrid"]
 MODES: tuple[Mode, ...] = ("vector", "text", "hybrid")
@@ -73,12 +73,18 @@ def search(warehouse: Warehouse, query: Query) -> list[Hit]:
 
     Raises:
         ConfigError: When the query lacks what its mode needs, or names a table without words.
-        WarehouseError: When nothing is stored to search in.
+        WarehouseError: When nothing is stored to search in, or vectors of other models are.
     """
     _check(query)
     if not warehouse.version(EMBEDDINGS):
         raise WarehouseError(
             f"search[{query.table}]: expected stored vectors, got none; materialize the asset `embeddings`"
+        )
+    if query.mode != "text" and query.model not in (others := stored_models(warehouse, query.table, query.round)):
+        whose = ", ".join(f"{model} ({', '.join(rounds)})" for model, rounds in others.items()) or "none"
+        raise WarehouseError(
+            f"search[{query.table}]: expected vectors of {query.model}, got {whose}; embed a round anew "
+            "(python -m jobs again embeddings --round N), or search by --mode text"
         )
     found = _plan(warehouse, query).to_arrow().to_pylist()
     hits = [Hit(row[ROUND], row["row_id"], row["text"], _score(row)) for row in found]
@@ -100,6 +106,16 @@ def stored_words(warehouse: Warehouse, table: str, row_id: str, model: str) -> t
             "look ids up with `python -m schemas.query`, or materialize the asset `embeddings`"
         )
     return rows[-1]["text"], rows[-1]["vector"]
+
+
+def stored_models(warehouse: Warehouse, table: str, round: str | None = None) -> dict[str, list[str]]:
+    """Whose vectors a table's rows have: rounds by the embedder's name."""
+    where = {"table": [table], **({ROUND: [round]} if round else {})}
+    pairs = warehouse.find(EMBEDDINGS, where, [ROUND, "model"]).group_by([ROUND, "model"]).aggregate([]).to_pylist()
+    found: dict[str, list[str]] = {}
+    for pair in sorted(pairs, key=lambda pair: (pair["model"], pair[ROUND])):
+        found.setdefault(pair["model"], []).append(pair[ROUND])
+    return found
 
 
 def index_vectors(warehouse: Warehouse) -> int:
@@ -147,7 +163,8 @@ def _plan(warehouse: Warehouse, query: Query) -> Any:
     if query.mode != "text":
         plan = plan.distance_type("cosine").nprobes(N_PROBES)
         plan = plan.bypass_vector_index() if query.exact else plan
-    wanted = [equal("table", query.table), equal("model", query.model)]
+    wanted = [equal("table", query.table)]
+    wanted += [equal("model", query.model)] if query.mode != "text" else []
     wanted += [equal(ROUND, query.round)] if query.round else []
     wanted += [f"NOT {equal('row_id', query.without)}"] if query.without else []
     return plan.where(" AND ".join(wanted), prefilter=True).limit(query.limit)

@@ -34,9 +34,11 @@ __all__ = ["ServedPolicy", "served_checkpoint"]
 _Play = Callable[[ChatClient, EpisodeSpec, User | None], Awaitable[Trajectory]]
 
 
-def served_checkpoint(endpoint: Endpoint, seed: int) -> Checkpoint:
-    """The row of a model that is not trained here; its id says which model and how it is sampled, not where."""
+def served_checkpoint(endpoint: Endpoint, seed: int, *, returns_thoughts: bool = False) -> Checkpoint:
+    """The row of a model that is not trained here; its id says which model, how it is sampled and what it is sent."""
     sampling = endpoint.model_dump(exclude=set(OPERATIONAL) | {"output"})
+    if returns_thoughts:
+        sampling["returns_thoughts"] = True
     return Checkpoint(
         checkpoint_id=content_id("served", sampling),
         policy=endpoint.model,
@@ -67,6 +69,8 @@ class ServedPolicy:
     """None by default: trials are samples, and a cached one would not be fresh."""
     record: Callable[[LlmCall], None] | None = None
     """Hears of every call."""
+    returns_thoughts: bool = False
+    """Send a chat model its own earlier thoughts."""
     user: EndpointUser | None = None
     """Who plays the users; none: the scripted one."""
 
@@ -143,7 +147,10 @@ class ServedPolicy:
         async def play(client: ChatClient, spec: EpisodeSpec, user: User | None) -> Trajectory:
             base = domain.open_database(databases[spec.task.database_id])
             episode = Episode(spec.task, domain, base, max_turns=self.max_turns)
-            trace = await play_chat(client, episode, domain.rulebook(), tools, episode_seed(spec), user)
+            seed, returns = episode_seed(spec), self.returns_thoughts
+            trace = await play_chat(
+                client, episode, domain.rulebook(), tools, seed, user, returns_thoughts=returns
+            )  # fmt: skip
             return stored_trajectory(spec, episode, trace, scorer.score(episode, trace.n_output_tokens))
 
         return play

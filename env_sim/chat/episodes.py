@@ -101,8 +101,12 @@ async def play_chat(
     tools: Sequence[Mapping[str, Any]],
     seed: int,
     user: User | None = None,
+    *,
+    returns_thoughts: bool = False,
 ) -> TokenTrace:
     """Play an episode to its end by chat completions; the episode holds the messages. No `user`: the scripted one.
+
+    `returns_thoughts` sends the model's own earlier thoughts along, for its template to keep or drop.
 
     Raises:
         EndpointRefusedError: When the endpoint refuses for good: no episode would fare better.
@@ -110,7 +114,7 @@ async def play_chat(
     trace = TokenTrace()
     said: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM.format(rulebook=rulebook)}]
     while episode.stop_reason is None:
-        said += as_wire(episode.messages[len(said) - 1 :])
+        said += as_wire(episode.messages[len(said) - 1 :], reasoning=returns_thoughts)
         request = ChatRequest(said, tools, seed=call_seed(seed, len(episode.messages)))
         try:
             reply = await model.complete(request)

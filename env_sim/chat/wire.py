@@ -119,7 +119,10 @@ def as_message(reply: ChatReply) -> Message:
     if not calls and (left := _LEFT_CALL.findall(content)):
         content = content[: content.index("<tool_call>")]
         calls = tuple(_left_call(index, text.strip()) for index, text in enumerate(left))
-    return Message(role="assistant", content=content, reasoning=reply.reasoning, tool_calls=calls)
+    # The line break between words and call is the template's.
+    return Message(
+        role="assistant", content=content.rstrip() if calls else content, reasoning=reply.reasoning, tool_calls=calls
+    )
 
 
 def _left_call(index: int, text: str) -> ToolCall:
@@ -233,9 +236,11 @@ def _whole(text: str) -> str:
 
 
 def _split_thought(content: str, reasoning: str) -> tuple[str, str]:
-    """Thoughts that a server without a reasoning parser leaves in the text."""
-    match = None if reasoning or "think>" not in content else _THOUGHT.match(content) or _CUT_THOUGHT.match(content)
-    return (content[match.end() :], match[1].strip()) if match else (content, reasoning)
+    """Words and thought, also where a server leaves both in the text or the template's blank lines at both."""
+    if reasoning:
+        return content.lstrip(), reasoning.strip()
+    match = _THOUGHT.match(content) or _CUT_THOUGHT.match(content) if "think>" in content else None
+    return (content[match.end() :], match[1].strip()) if match else (content, "")
 
 
 def _tool_calls(value: object) -> tuple[ToolCall, ...]:

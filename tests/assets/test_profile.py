@@ -147,6 +147,14 @@ def test_how_a_model_is_reached_may_change_in_a_warehouse_but_not_what_it_is_ask
         pin_profile(tmp_path, changed_profile(stored, {"judge.endpoint.model": "weak"}, "w"))
 
 
+def test_how_an_embedder_is_reached_may_change_as_well(tmp_path: Path):
+    place = {"clusters.embedder": {"base_url": "http://host/v1", "model": "strong"}}
+    stored = pin_profile(tmp_path, load_profile("smoke", place))
+    moved = pin_profile(tmp_path, changed_profile(stored, {"clusters.embedder.base_url": "http://other/v1"}, "w"))
+    with pytest.raises(ConfigError, match=r"clusters\.embedder\.model: strong there, weak asked"):
+        pin_profile(tmp_path, changed_profile(moved, {"clusters.embedder.model": "weak"}, "w"))
+
+
 def test_where_a_checkpoint_of_ours_is_played_may_change_in_a_warehouse_but_not_who_plays(tmp_path: Path):
     stored = pin_profile(tmp_path, load_profile("smoke", {"rounds": 1}))
     ours = changed_profile(stored, {**SERVED, "served_policy.speaks": "tokens"}, "w")

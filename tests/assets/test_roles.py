@@ -5,21 +5,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assets.model_calls import ModelCalls
-from assets.profile import Profile, load_profile
-from assets.roles import clustered, explained
+from assets.profile import Profile, load_profile, pin_profile
+from assets.roles import clustered, explained, mapped, stored_embedder
 from assets.task_roles import TaskMaker
 from env_sim import load_domain
 from env_sim.chat.usage import Usage
 from env_sim.domains.retail.views import view
 from env_sim.planted import PlantedFailure
 from env_sim.tasks import make_tasks
+from jobs.likeness import found_text
 from quality.cluster_map import FailureMap
 from quality.judge import Failure
 from quality.judge_measure import planted_set
-from schemas import Blame, ConfigError, Explanation, FailureCluster, Task, Verdict
+from quality.task_words import embeddings_of
+from schemas import Blame, ConfigError, Explanation, FailureCluster, Task, Verdict, WarehouseError
+from schemas.derived import VECTOR_WIDTH
 from schemas.store import Warehouse
 from tests.fixtures.chat_server import completion, embeddings, serving
 from tests.fixtures.retail import databases
@@ -120,6 +124,42 @@ def test_models_embed_and_name_clusters_and_a_rerun_costs_nothing(tmp_path: Path
     assert n_sent == 1 + len(rows) and usage.cost_usd > 0
     roles = Warehouse.open(tmp_path).sql("select distinct role from llm_calls where made_for = 'failure_clusters'")
     assert len(roles) == 2
+
+
+def test_the_profiles_embedder_makes_the_vectors_that_are_stored_and_searched_and_the_map(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], number: int) -> Any:
+        return embeddings([[1.0, 0.0, 0.1] if "order" in text else [0.0, 1.0, 0.1] for text in body["input"]])
+
+    with serving(answer) as server:
+        place = {"base_url": server.base_url, "model": "strong"}
+        asked = pin_profile(tmp_path, load_profile("smoke", {"clusters.embedder": place}))
+        rows, points, _ = grouped(tmp_path, asked)
+        with ModelCalls(str(tmp_path), "round-001", "embeddings") as calls:
+            stored = embeddings_of(blamed(), [], stored_embedder(asked, calls))
+        Warehouse.open(tmp_path).replace_round("embeddings", "round-001", stored)
+        n_sent = len(server.requests)
+        with ModelCalls(str(tmp_path), "round-001", "round_report") as calls:
+            again = mapped(asked, blamed(), rows, calls)
+        assert len(server.requests) == n_sent and again is not None
+        np.testing.assert_array_equal(again.xy, points.xy)
+        found = found_text(tmp_path, "judge_explanations", "which order", None, "vector", None, 1)
+        assert len(server.requests) == n_sent + 1
+    assert {row.model for row in stored} == {"strong"} and {len(row.vector) for row in stored} == {VECTOR_WIDTH}
+    assert " 1.0000 " in found and "order" in found.splitlines()[1]
+    ledger = Warehouse.open(tmp_path).sql("select distinct made_for from llm_calls order by 1")
+    assert ledger["made_for"].to_pylist() == ["embeddings", "failure_clusters", "round_report", "search"]
+
+
+def test_rounds_of_another_embedder_are_told_and_a_search_among_them_alone_is_refused(tmp_path: Path) -> None:
+    warehouse, rows = Warehouse.open(tmp_path), embeddings_of(blamed(), [])
+    pin_profile(tmp_path, load_profile("smoke"))
+    warehouse.replace_round("embeddings", "round-001", rows)
+    warehouse.replace_round("embeddings", "round-002", [row.model_copy(update={"model": "other/1"}) for row in rows])
+    found = found_text(tmp_path, "judge_explanations", "which order", None, "hybrid", None, 3)
+    assert found.splitlines()[-1] == "not searched: round-002, whose vectors are of other/1"
+    with pytest.raises(WarehouseError, match=r"expected vectors of hashed-words/1, got other/1 \(round-002\)"):
+        found_text(tmp_path, "judge_explanations", "which order", None, "hybrid", "round-002", 3)
+    assert "not searched" not in found_text(tmp_path, "judge_explanations", "order", None, "text", None, 3)
 
 
 def test_a_sentence_transformer_is_taken_when_the_profile_names_one(tmp_path: Path) -> None:

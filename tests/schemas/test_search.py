@@ -111,6 +111,17 @@ def test_what_cannot_be_searched_is_refused_with_a_remedy(warehouse: Warehouse, 
         stored_words(stored, "judge_explanations", "nobody", MODEL)
 
 
+def test_vectors_of_another_model_are_refused_by_their_names_and_words_need_none(stored: Warehouse) -> None:
+    foreign = {"words": "number21", "vector": direction(2, 999)}
+    for mode in ("vector", "hybrid"):
+        with pytest.raises(
+            WarehouseError, match=r"of mine/1, got other/1 \(round-002\), planted/1 \(round-001, round-0"
+        ):
+            search(stored, Query("judge_explanations", "mine/1", **foreign, mode=mode))  # type: ignore[arg-type]
+    hits = search(stored, Query("judge_explanations", "mine/1", words="number21", mode="text"))
+    assert [hit.row_id for hit in hits] == ["wrong_address-21"]
+
+
 def test_without_stored_vectors_the_asset_to_materialize_is_named(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="materialize the asset `embeddings`"):
         search(warehouse, ask())

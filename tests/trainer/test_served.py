@@ -25,7 +25,7 @@ from tests.fixtures.chat_server import ChatServer, Served, completion, serving, 
 from tests.fixtures.played_users import always, faithful
 from tests.fixtures.retail import databases, task_of
 from trainer.config import SamplingConfig
-from trainer.served import ServedPolicy
+from trainer.served import ServedPolicy, served_checkpoint
 
 DOMAIN = load_domain("retail")
 CHECKPOINT = Checkpoint(
@@ -172,7 +172,7 @@ def test_a_call_that_the_servers_parser_could_not_read_is_the_tools_error_and_no
     with serving(lambda body, number: completion(broken if number == 0 else "bye")) as server:
         (row,) = played(server, plain())
     said, answer = row.messages[1:3]
-    assert (said.content, said.tool_calls[0].name) == ("One moment.\n", "get_order_details")
+    assert (said.content, said.tool_calls[0].name) == ("One moment.", "get_order_details")
     assert answer.role == "tool" and answer.error
 
 
@@ -212,6 +212,21 @@ def test_reasoning_is_kept_but_not_sent_back_nor_told_to_the_user() -> None:
         (row,) = played(server, plain())
         assert "secret thought" not in json.dumps(server.requests)
     assert row.messages[1].reasoning == "secret thought"
+
+
+def test_a_model_that_wants_its_thoughts_back_gets_them_and_is_another_policy() -> None:
+    def answer(body: dict[str, Any], number: int) -> Any:
+        return completion("<think>a thought</think>which order?")
+
+    with serving(answer) as server:
+        place = Endpoint(base_url=server.base_url, model="tiny", max_retries=0)
+        kept = ServedPolicy(
+            "retail", place, "chat", Path("nowhere"), SamplingConfig(), RewardConfig(), returns_thoughts=True
+        )
+        kept.rollouts(CHECKPOINT, [plain()], databases(), 1, seed=3)
+        assert server.requests[1]["messages"][2]["reasoning_content"] == "a thought"
+    ids = {served_checkpoint(place, 0, returns_thoughts=returns).checkpoint_id for returns in (False, True)}
+    assert len(ids) == 2
 
 
 def test_a_trace_is_kept_only_while_prompts_continue_each_other() -> None:

@@ -84,6 +84,21 @@ def test_reasoning_is_read_from_the_servers_field(where: str) -> None:
     assert (reply.content, reply.reasoning) == ("answer", "thought")
 
 
+@pytest.mark.parametrize(("thought", "kept"), [("\nhm\n", "hm"), ("\n\n", "")])
+def test_the_blank_lines_around_a_thought_belong_neither_to_it_nor_to_the_words(thought: str, kept: str) -> None:
+    """As vLLM 0.32 with `--reasoning-parser qwen3` tells a reply of Qwen3."""
+    body = completion("\n\nanswer")
+    body["choices"][0]["message"]["reasoning"] = thought
+    reply = read_reply(body)
+    assert (reply.content, reply.reasoning) == ("answer", kept)
+
+
+def test_the_line_break_before_a_call_is_no_part_of_the_words() -> None:
+    """Templates print one of their own: sent back, the words would have two, and the trace of tokens would break."""
+    message = as_message(read_reply(completion("One moment.\n", [tool_call("look", {})])))
+    assert message.content == "One moment."
+
+
 def test_reasoning_left_in_the_text_is_taken_out_of_it() -> None:
     for text in ("<think>hm\nhm</think>\n\nanswer", "hm\nhm</think>answer"):
         reply = read_reply(completion(text))
