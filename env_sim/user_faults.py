@@ -52,8 +52,6 @@ _ASSISTANT = re.compile(
     r"\byes or no\?$",
     re.I,
 )
-_ASSISTANT_MARKS = ("anything else", " i help", " i assist", "tool_call>", "yes or no?")
-"""One of them is in whatever `_ASSISTANT` finds, and is found a tenth as dear."""
 _NAMED = re.compile(r"\bmy name is ([^\W\d_]+)", re.I)
 
 
@@ -189,14 +187,13 @@ class _Watch:
         listed, self._listed = self._listed, None
         freely, self._listed_freely = self._listed_freely, ""
         text = message.content
-        said = text.lower()
-        if message.tool_calls or (any(mark in said for mark in _ASSISTANT_MARKS) and _ASSISTANT.search(text)):
+        if message.tool_calls or _ASSISTANT.search(text):
             self._note(UserFaultKind.SPOKE_AS_ASSISTANT, f"said {text!r}")
         elif not text.strip():
             self._note(UserFaultKind.EMPTY, "an empty message")
         if listed is not None:
             self._counts[When.LISTING] += 1
-        remarked = self._see_facts(said, listed)
+        remarked = self._see_facts(text.lower(), listed)
         if listed is not None:
             self._see_answer(text, listed, remarked)
         elif freely and self._by_detail and says_yes(text):
