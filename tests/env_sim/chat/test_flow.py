@@ -78,6 +78,20 @@ def test_the_first_error_stops_the_rest() -> None:
     assert len(finished) <= 3
 
 
+def test_an_item_that_is_cancelled_from_within_ends_the_rest_instead_of_hanging() -> None:
+    async def act(item: int) -> None:
+        if item == 3:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        async for _ in each_done(range(1000), act, 4):
+            pass
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(asyncio.wait_for(main(), 5))
+
+
 def test_a_run_killed_in_the_middle_goes_on_where_it_stopped(tmp_path: Path) -> None:
     n = 1200
 
