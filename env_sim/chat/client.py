@@ -1,7 +1,7 @@
 """The one client of OpenAI-compatible endpoints: calls, retries, limits, cache, usage.
 
 The `openai` package says how an endpoint is reached (address, key, headers) and names its errors; the bytes go over
-`Connections`, because the package's own path costs three times what all the rest of an episode's turn does
+`Connections`, because the package's own path costs more than all the rest of an episode's turn does
 (docs/adr/0012). Retries are ours, so that each is counted, waits as the server asks, and happens for 429, 5xx and
 dropped connections only. Each call is told to `record` as one `LlmCall`, whatever came of it. Texts of errors are
 cleansed of the key.

@@ -1,7 +1,7 @@
 """Keep-alive HTTP/1.1 to one server, one request at a time on each connection, parsed by `httptools`.
 
-General clients spend 0.2 to 0.9 ms of CPU on a call (`tests/bench/bench_chat.py` has one beside ours); hundreds of
-episodes at once leave a fifth of a millisecond for all that a call needs. So this knows what chat needs and no more: no
+General clients spend more CPU on a call than all the rest of an episode's turn does (docs/adr/0012;
+`tests/bench/bench_chat.py` has the openai package's beside ours). So this knows what chat needs and no more: no
 redirects, no cookies, no proxies, no compression, whole bodies.
 """
 

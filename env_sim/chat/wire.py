@@ -77,7 +77,7 @@ def defang(text: str, limit: int = MAX_TEXT_CHARS) -> str:
     """Text of unknown origin, safe inside a prompt: no control characters, no template markers, bounded."""
     cut = len(text) - limit
     kept = text[:limit]
-    # Looking first is a tenth as dear, and most texts hold nothing of it.
+    # Looking first is cheaper, and most texts hold nothing of it.
     if not kept.isprintable():
         kept = _CONTROL.sub("", kept)
     if "<" in kept or "[" in kept:
