@@ -56,6 +56,7 @@ def demo(options: argparse.Namespace) -> None:
 def control(options: argparse.Namespace) -> None:
     """The same rounds on tasks that failures did not choose, beside the warehouse, then both tables."""
     from jobs.control import control_profile, control_root, copy_bootstrap
+    from jobs.tables import arms_text
 
     profile = control_profile(options.warehouse, options.targeting)
     asked = {"seed": options.seed, "profile": options.profile}
@@ -69,7 +70,7 @@ def control(options: argparse.Namespace) -> None:
     profile = pin_profile(root, profile.model_copy(update={"rounds": options.rounds or profile.rounds}))
     copy_bootstrap(Warehouse.open(options.warehouse), Warehouse.open(root))
     _run_rounds(root, profile, ROUND_KEYS[: profile.rounds])
-    _say(results_of(options.warehouse), "", results_of(root))
+    _say(results_of(options.warehouse), "", results_of(root), "", arms_text(options.warehouse, root))
 
 
 def one_round(options: argparse.Namespace) -> None:

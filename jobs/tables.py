@@ -6,12 +6,12 @@ from pathlib import Path
 from assets.pages import gate_page_path, report_path
 from assets.profile import stored_profile
 from assets.reports import differences
-from quality.pass_hat_k import PairedDifference, table_text
+from quality.pass_hat_k import PairedDifference, paired_difference, policy_order, table_text
 from quality.pass_hat_k import report as estimates
 from schemas import BOOTSTRAP, PassHatK, TaskOutcome, UnknownRoundError, WarehouseError
 from schemas.store import Warehouse
 
-__all__ = ["results_text"]
+__all__ = ["arms_text", "results_text"]
 
 
 def results_text(root: str | Path) -> str:
@@ -36,6 +36,28 @@ def results_text(root: str | Path) -> str:
     ks = sorted({row.k for row in report})
     gains = [_difference(gain) for gain in differences(outcomes, ks)]
     return "\n".join([_title(root), "", table_text(report), "", "paired by task:", *gains, "", *_places(root, rounds)])
+
+
+def arms_text(root: str | Path, arm: str | Path) -> str:
+    """What a warehouse's policies gain over those of its control arm, round by round, paired by task."""
+    mine, other = (_trained(Warehouse.open(each)) for each in (root, arm))
+    profile = stored_profile(root)
+    ks = (profile.ks[0], profile.ks[-1]) if profile else (1, 4)
+    gains = [
+        _difference(paired_difference(other[policy], mine[policy], k))
+        for policy in sorted(mine.keys() & other.keys(), key=policy_order)
+        for k in ks
+    ]
+    return "\n".join([f"{root} over {arm}, paired by task:", *gains])
+
+
+def _trained(warehouse: Warehouse) -> dict[str, list[TaskOutcome]]:
+    rounds = warehouse.rounds("test_outcomes")
+    found: dict[str, list[TaskOutcome]] = {}
+    for row in warehouse.read("test_outcomes", rounds=rounds) if rounds else ():
+        if isinstance(row, TaskOutcome):
+            found.setdefault(row.policy, []).append(row)
+    return found
 
 
 def _outcomes(warehouse: Warehouse, rounds: Sequence[str]) -> list[TaskOutcome]:

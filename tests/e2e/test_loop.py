@@ -15,7 +15,7 @@ from jobs.__main__ import main
 from jobs.control import control_profile, control_root, copy_bootstrap
 from jobs.progress import is_finished, unfinished
 from jobs.runner import LoopRunner
-from jobs.tables import results_text
+from jobs.tables import arms_text, results_text
 from schemas import BOOTSTRAP, Checkpoint, ConfigError, GateError, PassHatK
 from schemas.columns import TABLES
 from schemas.store import Warehouse
@@ -244,6 +244,11 @@ def test_the_control_arm_shares_the_bootstrap_and_trains_on_plain_tasks(runner: 
     with scripted_runner(root, targeting="none") as control:
         control.run_bootstrap()
         control.run_round("round-001")
+    gains = arms_text(runner.warehouse.root, root).splitlines()
+    assert gains[0] == f"{runner.warehouse.root} over {root}, paired by task:"
+    assert [line.split(":")[0] for line in gains[1:]] == [
+        "  Pass^1  rl-round-001 over rl-round-001", "  Pass^2  rl-round-001 over rl-round-001"
+    ]  # fmt: skip
     pool = copied.scan("task_pool").select("pattern", "cluster_id").collect()
     assert set(pool["pattern"]) == {"none"}
     assert pool["cluster_id"].null_count() == pool.height
