@@ -47,6 +47,8 @@ class Episode:
     def __post_init__(self) -> None:
         """Reset the world and let the user speak first."""
         self.environment = self.domain.new_environment(self.base, mode=self.mode)
+        if self.mode == "strict":
+            self.environment.guard(self.domain.rules)
         self._user = ScriptedUser(self.task.scenario)
         self.messages.append(Message(role="user", content=self._user.opening()))
 

@@ -1,4 +1,4 @@
-"""The rulebook monitor: breaches of the rules that no tool enforces, read from a trajectory alone.
+"""The rulebook monitor: breaches of the rules that tau2's tools do not enforce, read from a trajectory alone.
 
 One pass over the messages, no task, no database, no language model, so it works on any stored dialogue and while one
 is running. It claims only what the dialogue shows and keeps silent where it can't know:
@@ -53,8 +53,8 @@ class RuleSpec:
     """Further tools that neither give nor change data, and so are allowed at any time."""
     owner: str
     """The argument, and the field of a result, that names the customer to whom a record belongs."""
-    records: frozenset[str]
-    """Arguments that name a record in a form that is said to customers, such as an order number."""
+    records: Mapping[str, str]
+    """Arguments that name a record in a form that is said to customers, such as an order number, and its table."""
     asks_only_offered: Callable[[Sequence[str]], bool] = _never
     """(all that the user has said) -> whether each wish in it surely is one that the tools serve; False when unsure."""
 

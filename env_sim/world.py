@@ -137,7 +137,7 @@ class Environment:
     tools: ClassVar[Mapping[str, Tool]] = {}
     mode: ClassVar[Mode] = "parity"
 
-    __slots__ = ("_changed", "_texts", "_writes", "_written", "base")
+    __slots__ = ("_changed", "_identified", "_rules", "_texts", "_writes", "_written", "base")
 
     def __init__(self, base: Database) -> None:
         """Start an episode over a base; nothing is copied."""
@@ -148,6 +148,15 @@ class Environment:
         self._changed: dict[tuple[str, str], JsonRecord] = {}
         """The replaced fields of each record that was written, all fields of a new one."""
         self._texts: dict[tuple[str, str], str] = {}
+        self._rules: RuleSpec | None = None
+        self._identified: set[str] = set()
+
+    def guard(self, rules: RuleSpec) -> None:
+        """From now on serve only customers whom an identifying call has found, as the rulebook wants.
+
+        For episodes, in which someone talks to the agent. A replay of writes has nobody to identify.
+        """
+        self._rules = rules
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         """Run one tool call as tau2 would: any refusal or misfit is a result with `error`, never an exception.
@@ -170,6 +179,8 @@ class Environment:
             found = self.tools.get(name)
             if found is None:
                 raise ToolRefusal(f"Tool '{name}' not found.")
+            if self._rules is not None:
+                self._refuse_strangers(self._rules, name, arguments)
             content = found.run(self, **arguments)
         except _CALL_ERRORS as error:
             # The names beside short texts were not measured; one that is no tool's must not come back as a novel.
@@ -179,8 +190,24 @@ class Environment:
         if found.writes:
             # The caller may change them later, so they are copied.
             self._written.append((name, measured or arguments.copy()))
+        elif self._rules is not None and name in self._rules.identifies:
+            self._identified.add(self._rules.owner_of(content) or content.strip())
         # NamedTuple's own constructor would cost a read a tenth of its time, more than the bound does.
         return tuple.__new__(ToolResult, (content, False))
+
+    def _refuse_strangers(self, rules: RuleSpec, name: str, arguments: JsonRecord) -> None:
+        if name in rules.identifies or name in rules.transfers or name in rules.without_data:
+            return
+        if not self._identified:
+            raise ToolRefusal("The customer has not been identified")
+        for argument, value in arguments.items():
+            owner = None
+            if argument == rules.owner:
+                owner = value
+            elif argument in rules.records and (record := self.record(rules.records[argument], value)):
+                owner = record[rules.owner]
+            if owner is not None and owner not in self._identified:
+                raise ToolRefusal("This belongs to another customer")
 
     @property
     def writes(self) -> list[Action]:

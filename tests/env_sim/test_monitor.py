@@ -13,7 +13,6 @@ from env_sim.monitor import RuleSpec, monitor
 from env_sim.reward import Scorer
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import demonstrate
-from env_sim.world import Mode
 from schemas import Action, ConductRule, Message, ToolCall
 from tests.fixtures.dialogues import ANN, BOB, CANCEL, OPENING, RETURN, GivesUp, messages_of, record
 from tests.fixtures.retail import databases, tasks
@@ -87,10 +86,9 @@ def test_data_that_is_read_or_changed_before_the_customer_is_known_is_a_breach()
     assert breaches([*user("hi"), *call(products)]) == [("unauthenticated", 1)]
 
 
-@pytest.mark.parametrize("mode", ["parity", "strict"])
-def test_no_tool_of_either_mode_asks_who_is_served_and_the_monitor_tells_of_it(mode: Mode):
+def test_parity_serves_a_stranger_and_the_monitor_tells_of_it():
     task = next(task for task in tasks() if task.criteria.writes)
-    episode = Episode(task, DOMAIN, DOMAIN.open_database(databases()[task.database_id]), mode=mode)
+    episode = Episode(task, DOMAIN, DOMAIN.open_database(databases()[task.database_id]), mode="parity")
     for number, action in enumerate(task.criteria.writes):
         made = ToolCall(id=f"c{number}", name=action.name, arguments=action.arguments)
         (answer,) = episode.step(Message(role="assistant", tool_calls=(made,)))
@@ -346,7 +344,7 @@ def test_the_machinery_serves_another_domain_whose_lookup_answers_with_a_record(
         transfers=frozenset({"call_librarian"}),
         without_data=frozenset(),
         owner="member",
-        records=frozenset({"loan"}),
+        records={"loan": "loans"},
     )
     member = call(Action(name="get_member", arguments={"member": "m1"}), '{"member": "m1"}')
     extend = call(Action(name="extend_loan", arguments={"loan": "l7"}), '{"loan":"l7","member":"m2"}')

@@ -13,6 +13,7 @@ from env_sim.sessions import render_dialogue
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import demonstrate, make_tasks, pattern_counts, replay, standard_mix
 from schemas import ConfigError, Criteria, Message, StopReason, Task, TaskError, ToolCall
+from tests.fixtures.identification import identify
 from tests.fixtures.retail import database_row, databases, task_of, tasks
 
 DOMAIN = load_domain("retail")
@@ -169,6 +170,7 @@ def test_a_write_that_was_not_confirmed_first_earns_no_action_check():
     task = task_of("none")
     base = DOMAIN.open_database(databases()[task.database_id])
     episode = Episode(task, DOMAIN, base)
+    identify(episode)
     write = task.criteria.writes[0]
     call = ToolCall(id="c1", name=write.name, arguments=write.arguments)
     episode.step(Message(role="assistant", tool_calls=(call,)))
@@ -181,6 +183,7 @@ def test_a_confirmed_write_earns_its_action_check():
     task = task_of("none")
     base = DOMAIN.open_database(databases()[task.database_id])
     episode = Episode(task, DOMAIN, base)
+    identify(episode)
     write = task.criteria.writes[0]
     episode.step(Message(role="assistant", content=act_text(Confirm(write))))
     call = ToolCall(id="c1", name=write.name, arguments=write.arguments)
@@ -194,6 +197,7 @@ def test_a_write_for_another_reason_earns_nothing_even_if_it_was_confirmed():
     reasons = {"no longer needed", "ordered by mistake"} - {write.arguments["reason"]}
     other = write.model_copy(update={"arguments": {**write.arguments, "reason": reasons.pop()}})
     episode = Episode(task, DOMAIN, DOMAIN.open_database(databases()[task.database_id]))
+    identify(episode)
     episode.step(Message(role="assistant", content=act_text(Confirm(other))))
     episode.step(Message(role="assistant", tool_calls=(ToolCall(id="c1", name=other.name, arguments=other.arguments),)))
     episode.stop(StopReason.USER_DONE)

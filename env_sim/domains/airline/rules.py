@@ -19,5 +19,5 @@ RULES = RuleSpec(
         {"calculate", "get_flight_status", "list_all_airports", "search_direct_flight", "search_onestop_flight"}
     ),
     owner="user_id",
-    records=frozenset({"reservation_id"}),
+    records={"reservation_id": "reservations"},
 )

@@ -124,6 +124,6 @@ RULES = RuleSpec(
     transfers=frozenset({"transfer_to_human_agents"}),
     without_data=frozenset({"calculate"}),
     owner="user_id",
-    records=frozenset({"order_id"}),
+    records={"order_id": "orders"},
     asks_only_offered=asks_only_offered,
 )
