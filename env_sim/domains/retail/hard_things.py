@@ -29,6 +29,9 @@ def wrong_variant(put: Wording, rng: Random) -> Wording | None:
     changed = [key for key in new if new[key] != old.get(key)]
     if len(changed) != 1 or len(new) < 2 or not is_unique_variant(put.wish, 0, new):
         return None
+    # A lone variant with this option would be found without minding the others.
+    if is_unique_variant(put.wish, 0, {changed[0]: new[changed[0]]}):
+        return None
     return put.put(targets=(wording.same_but(new[changed[0]].lower(), rng),))
 
 

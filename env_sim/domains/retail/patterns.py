@@ -102,7 +102,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "wrong_variant", "picks a variant that misses an option the user wants kept",
-        "a variant that differs in one option from what the user has",
+        "a variant that differs in one option from what the user has, another for sale with that option",
         "only this option is said, with `everything else the same`",
         on_one_wish(hard_things.wrong_variant), _parts("variant"), _SWAPS,
     ),
