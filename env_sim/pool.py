@@ -56,7 +56,7 @@ class InjectionConfig(Record):
     """Explorations tried per wanted task before the search ends; rare patterns fit 1 exploration in 75."""
     checks: Literal["replay", "all"] = "replay"
     """What a program's task must pass, a model's always passes all. `replay`: it is sound by construction. `all`: also
-    none that the naive agent solves, which an operator alone can't promise (`wrong_variant` in docs/PATTERNS.md)."""
+    none that the naive agent solves, which an operator alone can't promise of every task."""
 
 
 class MixConfig(Record):

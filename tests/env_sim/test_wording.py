@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from env_sim import load_domain
+from env_sim.domains.retail.database import RetailDatabase
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import explore
 from schemas import DatabaseRow, Trajectory
@@ -42,3 +43,20 @@ def test_a_wish_with_the_same_values_is_put_in_dozens_of_ways_and_each_seed_draw
     ways = {tool: len(set(said)) for tool, said in drawn.items()}
     assert len(ways) == n_tools and min(ways.values()) >= n_ways, ways
     assert drawn == {tool: openings(domain, source) for tool, source in one_wish_each(domain).items()}
+
+
+def test_a_customer_whose_name_and_zip_code_lead_to_another_says_the_email_address():
+    source = one_wish_each("retail")["return_delivered_order_items"]
+    base = load_domain("retail").open_database(row_of("retail"))
+    calls = [call.arguments for message in source.messages for call in message.tool_calls]
+    user_id = next(str(arguments["user_id"]) for arguments in calls if "user_id" in arguments)
+    users = base.tables["users"]
+    twin = next(user for user in users if user != user_id)
+    same = {key: users[user_id][key] for key in ("name", "address")}
+    for order, found in (([twin, user_id], False), ([user_id, twin], True)):
+        named_alike = {user: {**users[user], **same} for user in order}
+        shop = RetailDatabase(
+            {**base.tables, "users": {**named_alike, **{u: users[u] for u in users if u not in order}}}
+        )
+        tasks = [load_task_kit("retail").write_task(source, shop, "none", Random(seed)) for seed in range(30)]
+        assert any(task and task.scenario.identity.email is None for task in tasks) is found

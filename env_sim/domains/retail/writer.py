@@ -8,6 +8,7 @@ from env_sim.domains.retail.draft import Draft, Said, say
 from env_sim.domains.retail.explorer import TRANSFER
 from env_sim.domains.retail.patterns import PLAIN, draft_of, intent_of, parts_of
 from env_sim.domains.retail.views import JsonObject, WishView, view
+from env_sim.domains.retail.write_tools import ParityEnvironment
 from env_sim.world import Database
 from schemas import Action, Criteria, Identity, Intent, Scenario, Task, Trajectory
 from schemas.ids import task_id
@@ -71,7 +72,7 @@ def _task(
         "database_id": source.database_id,
         "intent": intent,
         "pattern": pattern,
-        "scenario": _scenario(wishes[0].user, said, rng),
+        "scenario": _scenario(wishes[0], said, rng),
         "reference": _reference(source, writes),
         "criteria": Criteria(writes=writes, transfer=not source.writes),
     }
@@ -104,9 +105,9 @@ def _identity(user: JsonObject) -> Identity:
     )
 
 
-def _scenario(user: JsonObject, said: Said, rng: Random) -> Scenario:
-    identity = _identity(user)
-    if rng.random() >= 0.7:
+def _scenario(wish: WishView, said: Said, rng: Random) -> Scenario:
+    identity = _identity(wish.user)
+    if rng.random() >= 0.7 and _is_found_by_name(wish.base, identity):
         identity = identity.model_copy(update={"email": None})
     return Scenario(
         identity=identity,
@@ -115,3 +116,9 @@ def _scenario(user: JsonObject, said: Said, rng: Random) -> Scenario:
         raised_in_opening=said.raised_in_opening,
         unknown=said.unknown,
     )
+
+
+def _is_found_by_name(base: Database, who: Identity) -> bool:
+    """Whether name and zip code lead to this customer: of two with the same the tool finds the first."""
+    found = ParityEnvironment(base).find_user_id_by_name_zip(who.first_name, who.last_name, str(who.zip))
+    return found == who.user_id
