@@ -10,7 +10,10 @@ from env_sim import load_domain
 from env_sim.episode import Episode
 from env_sim.monitor import monitor
 from env_sim.reward import Scorer
-from schemas import Action, ConductRule, Message, StopReason, Task, ToolCall
+from env_sim.task_kits import load_task_kit
+from env_sim.tasks import demonstrate
+from env_sim.world import Mode
+from schemas import Action, ConductRule, Message, StopReason, Task, TaskError, ToolCall
 from tests.fixtures import airline_tasks, retail
 from tests.fixtures.identification import identify, lookup, owner_of, readers
 
@@ -18,7 +21,7 @@ UNKNOWN, FOREIGN = "Error: The customer has not been identified", "Error: This b
 both_domains = pytest.mark.parametrize("world", [retail, airline_tasks], ids=["retail", "airline"])
 
 
-def started(world: ModuleType, task: Task, mode: str = "strict") -> Episode:
+def started(world: ModuleType, task: Task, mode: Mode = "strict") -> Episode:
     domain = load_domain(task.domain)
     return Episode(task, domain, domain.open_database(world.databases()[task.database_id]), mode=mode)
 
@@ -111,3 +114,14 @@ def test_the_monitor_never_finds_a_stranger_served_in_a_strict_episode(world: Mo
     found = monitor(episode.messages, episode.domain.rules)
     # Nobody has given any details here, so that the searches themselves are breaches; being served is none.
     assert all("details" in each.evidence for each in found if each.rule is ConductRule.UNAUTHENTICATED)
+
+
+@both_domains
+def test_an_expert_who_is_refused_ends_in_an_error_that_names_the_task(world: ModuleType):
+    task = a_task(world)
+    base = started(world, task).base
+    stranger = next(user for user in base.tables["users"] if user != task.scenario.identity.user_id)
+    identity = load_task_kit(task.domain).identity(base, stranger)
+    misled = task.model_copy(update={"scenario": task.scenario.model_copy(update={"identity": identity})})
+    with pytest.raises(TaskError, match=rf"demonstrate\[{task.task_id}\]: expected the expert to succeed"):
+        demonstrate(task.domain, world.databases(), misled, Scorer(load_domain(task.domain)))

@@ -36,7 +36,8 @@ class Expert:
     def act(self, messages: Sequence[Message]) -> Message:
         """Next message of the plan; reads the user's last words where the plan depends on them."""
         self._heard = messages[-1].content
-        return next(self._plan)
+        # A plan that ends before the user is content was refused something; the user's patience ends such a talk.
+        return next(self._plan, None) or _say(Done())
 
     def _solve(self) -> Iterator[Message]:
         user_id = self._user["user_id"]

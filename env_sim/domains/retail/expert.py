@@ -40,7 +40,8 @@ class Expert:
     def act(self, messages: Sequence[Message]) -> Message:
         """Next message of the plan; reads the user's last words where the plan depends on them."""
         self._heard = messages[-1].content
-        message = next(self._plan)
+        # A plan that ends before the user is content was refused something; the user's patience ends such a talk.
+        message = next(self._plan, None) or _say(Done())
         if self._noticed:
             message = message.model_copy(update={"reasoning": f"{self._noticed}{message.reasoning}".strip()})
             self._noticed = ""
