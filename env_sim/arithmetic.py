@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from env_sim.world import ToolRefusal
+from env_sim.tools import ToolRefusal
 
 __all__ = ["MAX_BITS", "MAX_LENGTH", "calculate"]
 

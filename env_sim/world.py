@@ -6,15 +6,15 @@ Knows no domain: tables, tools and rules come from the domain's subclass.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import sha256
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol
 
 from env_sim.argument_size import MAX_ARGUMENTS, MAX_CHARS, SHORT, TOO_LARGE, bounded_copy
 from env_sim.json_text import canonical_text
 from env_sim.monitor import RuleSpec
+from env_sim.tools import ChangedText, Tool, ToolRefusal, ToolResult
 from schemas.records import Action, DatabaseRow
 
 __all__ = [
@@ -23,11 +23,6 @@ __all__ = [
     "Environment",
     "Mode",
     "StateKey",
-    "Tool",
-    "ToolRefusal",
-    "ToolResult",
-    "collect_tools",
-    "tool",
 ]
 
 Mode = Literal["parity", "strict"]
@@ -49,59 +44,6 @@ _DISPATCH_NAMES = {
     "tool_name": "Environment.make_tool_call() got multiple values for argument 'tool_name'",
 }
 """Argument names that tau2's own dispatcher uses up before any tool is looked at, and what it then says."""
-
-
-class ToolResult(NamedTuple):
-    """A tool's answer to one call; immutable."""
-
-    content: str
-    """The text that the policy reads."""
-    error: bool = False
-    """The tool refused; nothing was written in strict mode."""
-
-
-class ToolRefusal(ValueError):
-    """A tool's own "no": its text becomes `Error: <text>`. Never leaves `Environment.call`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A callable of an environment class, under the name that the policy uses."""
-
-    name: str
-    run: Callable[..., str]
-    writes: bool
-    """Whether a successful call changes the state."""
-
-
-_ToolFunction = TypeVar("_ToolFunction", bound=Callable[..., str])
-
-
-def tool(toolkit: str, *, writes: bool = False) -> Callable[[_ToolFunction], _ToolFunction]:
-    """Mark a method as a tool.
-
-    Args:
-        toolkit: Class name that argument errors show (`RetailTools.cancel_pending_order() missing ...`).
-        writes: Whether a successful call changes the state.
-    """
-
-    def mark(function: _ToolFunction) -> _ToolFunction:
-        function.__qualname__ = f"{toolkit}.{function.__name__}"
-        function.__dict__["tool_writes"] = writes
-        return function
-
-    return mark
-
-
-def collect_tools(cls: type) -> dict[str, Tool]:
-    """The marked methods of a class, inherited ones included, by name."""
-    found = {}
-    for name in sorted(dir(cls)):
-        function = getattr(cls, name)
-        writes = getattr(function, "tool_writes", None)
-        if writes is not None:
-            found[name] = Tool(name, function, writes)
-    return found
 
 
 class Database(Protocol):
@@ -147,7 +89,7 @@ class Environment:
         self._writes: list[Action] = []
         self._changed: dict[tuple[str, str], JsonRecord] = {}
         """The replaced fields of each record that was written, all fields of a new one."""
-        self._texts: dict[tuple[str, str], str] = {}
+        self._texts: dict[tuple[str, str], ChangedText] = {}
         self._rules: RuleSpec | None = None
         self._identified: set[str] = set()
 
@@ -191,9 +133,8 @@ class Environment:
             # The caller may change them later, so they are copied.
             self._written.append((name, measured or arguments.copy()))
         elif self._rules is not None and name in self._rules.identifies:
-            self._identified.add(self._rules.owner_of(content) or content.strip())
-        # NamedTuple's own constructor would cost a read a tenth of its time, more than the bound does.
-        return tuple.__new__(ToolResult, (content, False))
+            self._identified.add(self._rules.owner_of(str(content)) or str(content).strip())
+        return ToolResult(content)
 
     def _refuse_strangers(self, rules: RuleSpec, name: str, arguments: JsonRecord) -> None:
         if name in rules.identifies or name in rules.transfers or name in rules.without_data:
@@ -236,14 +177,14 @@ class Environment:
             self._changed[place] = {**earlier, **fields}
             self._texts.pop(place, None)
 
-    def changed(self, table: str, key: str, fields: JsonRecord) -> str:
-        """`change`, then `text`: how most writes end."""
+    def changed(self, table: str, key: str, fields: JsonRecord) -> ChangedText:
+        """`change`, and what a tool prints for the record after it: how most writes end."""
         place = (table, key)
         earlier = self._changed.get(place)
         if earlier is not None:
             fields = {**earlier, **fields}
         self._changed[place] = fields
-        text = self._texts[place] = self.base.changed_text(table, key, fields)
+        text = self._texts[place] = ChangedText(self.base, table, key, fields)
         return text
 
     def text(self, table: str, key: str) -> str:
@@ -254,8 +195,8 @@ class Environment:
             fields = self._changed.get(place)
             if fields is None:
                 return self.base.text(table, key)
-            text = self._texts[place] = self.base.changed_text(table, key, fields)
-        return text
+            text = self._texts[place] = ChangedText(self.base, table, key, fields)
+        return str(text)
 
     def found_text(self, table: str, key: str) -> str | None:
         """As `text`, None when there is no such record: one look-up less than asking for the record first."""

@@ -65,7 +65,8 @@ class Desk:
         elif self.allowed is not None and call.name not in self.allowed:
             content, error = f"Error: {call.name} can't be called here.", True
         else:
-            content, error = self.environment.call(call.name, dict(call.arguments))
+            result = self.environment.call(call.name, dict(call.arguments))
+            content, error = result.content, result.error
             self.handed_over = call.name == TRANSFER_TOOL and not error
         # Halves of surrogate pairs, which an error repeats from the arguments, fit no row.
         content = content.encode("utf-8", "replace").decode()

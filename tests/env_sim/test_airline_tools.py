@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from env_sim.tools import ToolResult
 from tests.fixtures.airline import (
     ADA,
     BASE,
@@ -45,7 +46,7 @@ def test_only_parity_changes_a_cancelled_reservation(call: tuple[str, dict[str, 
 def test_only_parity_takes_money_for_a_booking_that_it_refuses():
     call = book(("gift_card_1", 40), ("certificate_1", 30), ("certificate_1", 30))
     environment = DOMAIN.new_environment(BASE, mode="parity")
-    assert environment.call(*call) == ("Error: 'certificate_1'", True)
+    assert environment.call(*call) == ToolResult("Error: 'certificate_1'", True)
     assert methods(environment)["gift_card_1"]["amount"] == 460.1
     assert "certificate_1" not in methods(environment)
     assert environment.record("reservations", "HATHAT") is None
@@ -267,8 +268,8 @@ def test_repeated_cancelling_ends_before_it_fills_the_memory():
 def test_reads_show_status_and_airports():
     environment = run("strict")
     status = ("get_flight_status", {"flight_number": "F1", "date": "2024-05-22"})
-    assert environment.call(*status) == ("delayed", False)
+    assert environment.call(*status) == ToolResult("delayed")
     assert len(answer(environment, ("list_all_airports", {}))) == 20
-    assert environment.call("transfer_to_human_agents", {"summary": "x"}) == ("Transfer successful", False)
-    assert environment.call("calculate", {"expression": "2 * 3.5"}) == ("7.0", False)
+    assert environment.call("transfer_to_human_agents", {"summary": "x"}) == ToolResult("Transfer successful")
+    assert environment.call("calculate", {"expression": "2 * 3.5"}) == ToolResult("7.0")
     assert environment.writes == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import env_sim
+from env_sim.tools import ToolResult
 
 DOMAIN = env_sim.load_domain("retail")
 ADDRESS = {"address1": "1 Elm St", "address2": "", "city": "Reno", "country": "USA", "state": "NV", "zip": "89501"}
@@ -283,13 +284,13 @@ def test_a_bad_address_is_refused_in_pydantics_words():
     ],
 )  # fmt: skip
 def test_the_calculator_rounds_to_cents(expression: str, value: str):
-    assert run("strict").call("calculate", {"expression": expression}) == (value, False)
+    assert run("strict").call("calculate", {"expression": expression}) == ToolResult(value)
 
 
 def test_names_and_zip_follow_an_address_change():
     who = {"first_name": "ADA", "last_name": "fox", "zip": "89599"}
     moved = run("strict", ("modify_user_address", {"user_id": "ada_fox_0001", **ADDRESS, "zip": "89599"}))
-    assert moved.call("find_user_id_by_name_zip", who) == ("ada_fox_0001", False)
+    assert moved.call("find_user_id_by_name_zip", who) == ToolResult("ada_fox_0001")
     assert run("strict").call("find_user_id_by_name_zip", who).error
 
 
@@ -297,5 +298,5 @@ def test_reads_show_items_and_product_types():
     environment = run("strict")
     assert json.loads(environment.call("get_item_details", {"item_id": "23"}).content)["price"] == 25.0
     assert environment.call("list_all_product_types", {}).content == '{"cup": "20", "mug": "10"}'
-    assert environment.call("transfer_to_human_agents", {"summary": "x"}) == ("Transfer successful", False)
+    assert environment.call("transfer_to_human_agents", {"summary": "x"}) == ToolResult("Transfer successful")
     assert environment.writes == []

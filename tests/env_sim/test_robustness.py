@@ -16,6 +16,7 @@ from env_sim.episode import Episode
 from env_sim.monitor import monitor
 from env_sim.reward import Scorer
 from env_sim.task_kits import load_task_kit
+from env_sim.tools import ToolResult
 from schemas import Message, ToolCall
 from tests.fixtures import airline
 from tests.fixtures.dialogues import messages_of
@@ -113,16 +114,16 @@ def test_odd_names_and_keys_are_refused_in_time(name: Any, arguments: Any):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bound_itself_is_allowed_and_one_more_is_refused(mode: str, fits: Any, exceeds: Any):
     environment = new_environment("retail", mode)
-    assert environment.call("transfer_to_human_agents", {"summary": fits}) == ("Transfer successful", False)
-    assert environment.call("transfer_to_human_agents", {"summary": exceeds}) == (REFUSED, True)
+    assert environment.call("transfer_to_human_agents", {"summary": fits}) == ToolResult("Transfer successful")
+    assert environment.call("transfer_to_human_agents", {"summary": exceeds}) == ToolResult(REFUSED, True)
 
 
 def test_too_many_arguments_and_too_long_a_name_are_refused_as_too_large():
     environment = new_environment("retail", "parity")
     arguments = {f"name {number}": "x" for number in range(MAX_ARGUMENTS + 1)}
-    assert environment.call("nope", arguments) == (REFUSED, True)
-    assert environment.call("n" * (SHORT + 1), {}) == (REFUSED, True)
-    assert environment.call("n" * SHORT, {}) == (f"Error: Tool '{'n' * SHORT}' not found.", True)
+    assert environment.call("nope", arguments) == ToolResult(REFUSED, True)
+    assert environment.call("n" * (SHORT + 1), {}) == ToolResult(REFUSED, True)
+    assert environment.call("n" * SHORT, {}) == ToolResult(f"Error: Tool '{'n' * SHORT}' not found.", True)
 
 
 def test_a_recorded_write_shares_nothing_with_the_arguments_however_deep():

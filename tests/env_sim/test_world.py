@@ -1,6 +1,5 @@
 """The shared machinery: call protocol, changed records, state keys, registry."""
 
-import dataclasses
 import json
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 import env_sim
 from env_sim.domains import domain_names
 from env_sim.json_text import canonical_text, json_text
-from env_sim.world import ToolResult
+from env_sim.tools import ToolResult
 from schemas.errors import ConfigError, CorruptDatabaseError, UnknownDomainError
 from schemas.records import Action
 from tests.fixtures.dialogues import VALUES
@@ -47,10 +46,9 @@ def test_an_unknown_mode_is_a_config_error():
 
 def test_tool_results_are_immutable():
     result = ToolResult("x")
-    assert result == ("x", False)
+    assert result == ToolResult("x", False) != ToolResult("x", True)
     with pytest.raises(AttributeError):
         result.content = "y"  # type: ignore[misc]
-    assert not dataclasses.is_dataclass(result)
 
 
 def test_the_schemas_describe_exactly_the_tools_that_exist():

@@ -4,7 +4,8 @@ import json
 
 from env_sim import arithmetic
 from env_sim.domains.airline.database import AirlineDatabase, direct_flight
-from env_sim.world import Environment, JsonRecord, ToolRefusal, tool
+from env_sim.tools import ToolRefusal, tool
+from env_sim.world import Environment, JsonRecord
 
 __all__ = ["AIRPORTS", "NEXT_DAY", "TOOLKIT", "ReadTools"]
 

@@ -36,7 +36,8 @@ from env_sim.domains.airline.read_tools import NEXT_DAY
 from env_sim.domains.airline.records import CabinClass
 from env_sim.domains.airline.write_tools import NEW_CERTIFICATES, NEW_RESERVATIONS, WriteTools
 from env_sim.json_text import canonical_text
-from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools
+from env_sim.tools import ToolRefusal, collect_tools
+from env_sim.world import JsonRecord, Mode
 
 __all__ = ["StrictEnvironment"]
 

@@ -13,7 +13,8 @@ from pydantic_core import to_json
 from env_sim.domains.airline import arguments
 from env_sim.domains.airline.arguments import FlightInfo, Passenger, Payment
 from env_sim.domains.airline.read_tools import TOOLKIT, ReadTools
-from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
+from env_sim.tools import ChangedText, ToolRefusal, collect_tools, tool
+from env_sim.world import JsonRecord, Mode
 
 __all__ = [
     "BAG_FEE",
@@ -167,7 +168,7 @@ class WriteTools(ReadTools):
         return self.text("reservations", reservation_id)
 
     @tool(TOOLKIT, writes=True)
-    def cancel_reservation(self, reservation_id: str) -> str:
+    def cancel_reservation(self, reservation_id: str) -> ChangedText:
         """Cancel a whole reservation."""
         reservation = self.reservation_to_change(reservation_id)
         if "\\ud" in self.text("reservations", reservation_id):
@@ -204,7 +205,7 @@ class WriteTools(ReadTools):
     @tool(TOOLKIT, writes=True)
     def update_reservation_baggages(
         self, reservation_id: str, total_baggages: int, nonfree_baggages: int, payment_id: str
-    ) -> str:
+    ) -> ChangedText:
         """Change the numbers of bags; paid ones beyond those of before are charged."""
         reservation = self.reservation_to_change(reservation_id)
         user = self.user(reservation["user_id"])
@@ -237,7 +238,9 @@ class WriteTools(ReadTools):
         return [*history, arguments.payment(payment_id, price)] if price != 0 else history
 
     @tool(TOOLKIT, writes=True)
-    def update_reservation_flights(self, reservation_id: str, cabin: str, flights: list[Any], payment_id: str) -> str:
+    def update_reservation_flights(
+        self, reservation_id: str, cabin: str, flights: list[Any], payment_id: str
+    ) -> ChangedText:
         """Replace flights or cabin; segments that stay in the same cabin keep their price."""
         infos = arguments.objects(FlightInfo, flights)
         reservation = self.reservation_to_change(reservation_id)
@@ -261,7 +264,7 @@ class WriteTools(ReadTools):
         """Refuse flights that tau2 accepts: never, here."""
 
     @tool(TOOLKIT, writes=True)
-    def update_reservation_passengers(self, reservation_id: str, passengers: list[Any]) -> str:
+    def update_reservation_passengers(self, reservation_id: str, passengers: list[Any]) -> ChangedText:
         """Replace the passengers by as many others."""
         people = arguments.objects(Passenger, passengers)
         reservation = self.reservation_to_change(reservation_id)

@@ -2,7 +2,8 @@
 
 from env_sim import arithmetic
 from env_sim.domains.retail.database import RetailDatabase
-from env_sim.world import Environment, JsonRecord, ToolRefusal, tool
+from env_sim.tools import ToolRefusal, tool
+from env_sim.world import Environment, JsonRecord
 
 __all__ = ["ReadTools"]
 

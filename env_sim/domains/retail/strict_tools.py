@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from env_sim.domains.retail.read_tools import TOOLKIT
 from env_sim.domains.retail.write_tools import Trade, WriteTools, transaction
-from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
+from env_sim.tools import ChangedText, ToolRefusal, collect_tools, tool
+from env_sim.world import JsonRecord, Mode
 
 __all__ = ["StrictEnvironment"]
 
@@ -70,7 +71,7 @@ class _StrictTools(WriteTools):
         return changed
 
     @tool(TOOLKIT, writes=True)
-    def return_delivered_order_items(self, order_id: str, item_ids: list[str], payment_method_id: str) -> str:
+    def return_delivered_order_items(self, order_id: str, item_ids: list[str], payment_method_id: str) -> ChangedText:
         """As in parity, and at least one item is required once nothing else is wrong."""
         if self.order(order_id)["status"] == "delivered" and not item_ids:
             raise ToolRefusal("The list of items must not be empty")

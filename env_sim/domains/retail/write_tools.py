@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel
 
 from env_sim.domains.retail.read_tools import TOOLKIT, ReadTools
-from env_sim.world import JsonRecord, Mode, ToolRefusal, collect_tools, tool
+from env_sim.tools import ChangedText, ToolRefusal, collect_tools, tool
+from env_sim.world import JsonRecord, Mode
 
 __all__ = ["CANCEL_REASONS", "ParityEnvironment", "UserAddress", "WriteTools"]
 
@@ -72,7 +73,7 @@ class WriteTools(ReadTools):
             self.change("users", user_id, {"payment_methods": {**methods, payment_method_id: changed}})
 
     @tool(TOOLKIT, writes=True)
-    def cancel_pending_order(self, order_id: str, reason: str) -> str:
+    def cancel_pending_order(self, order_id: str, reason: str) -> ChangedText:
         """Cancel a pending order and refund it."""
         order = self.order(order_id)
         if order["status"] != "pending":
@@ -100,7 +101,7 @@ class WriteTools(ReadTools):
         state: str,
         country: str,
         zip: str,
-    ) -> str:
+    ) -> ChangedText:
         """Replace the address of an order that is not shipped."""
         order = self.order(order_id)
         self.check_address_change(order)
@@ -121,13 +122,13 @@ class WriteTools(ReadTools):
         state: str,
         country: str,
         zip: str,
-    ) -> str:
+    ) -> ChangedText:
         """Replace a user's default address; orders keep theirs."""
         self.user(user_id)
         return self.changed("users", user_id, {"address": address(address1, address2, city, country, state, zip)})
 
     @tool(TOOLKIT, writes=True)
-    def modify_pending_order_payment(self, order_id: str, payment_method_id: str) -> str:
+    def modify_pending_order_payment(self, order_id: str, payment_method_id: str) -> ChangedText:
         """Pay a pending order by another method."""
         order = self.order(order_id)
         if "pending" not in order["status"]:
@@ -149,7 +150,7 @@ class WriteTools(ReadTools):
     @tool(TOOLKIT, writes=True)
     def modify_pending_order_items(
         self, order_id: str, item_ids: list[str], new_item_ids: list[str], payment_method_id: str
-    ) -> str:
+    ) -> ChangedText:
         """Replace items of a pending order by other variants of their products, once."""
         order = self.order(order_id)
         if order["status"] != "pending":
@@ -218,7 +219,7 @@ class WriteTools(ReadTools):
         return changed
 
     @tool(TOOLKIT, writes=True)
-    def return_delivered_order_items(self, order_id: str, item_ids: list[str], payment_method_id: str) -> str:
+    def return_delivered_order_items(self, order_id: str, item_ids: list[str], payment_method_id: str) -> ChangedText:
         """Request the return of delivered items."""
         order = self.order(order_id)
         if order["status"] != "delivered":
@@ -237,7 +238,7 @@ class WriteTools(ReadTools):
     @tool(TOOLKIT, writes=True)
     def exchange_delivered_order_items(
         self, order_id: str, item_ids: list[str], new_item_ids: list[str], payment_method_id: str
-    ) -> str:
+    ) -> ChangedText:
         """Request the exchange of delivered items for other variants of their products."""
         order = self.order(order_id)
         if order["status"] != "delivered":
