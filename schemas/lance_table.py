@@ -24,6 +24,7 @@ from lance.file import LanceFileSession
 from lance.fragment import write_fragments
 
 from schemas.columns import TableSpec
+from schemas.creation import created
 from schemas.errors import ConcurrentWriteError, CorruptTableError, FaultlineError, WarehouseError
 from schemas.faults import LANCE_ERRORS, cause, is_conflict, no_panic, refusal
 from schemas.indices import refresh
@@ -238,13 +239,8 @@ class LanceTable:
     def _writable(self) -> lance.LanceDataset:
         if found := self.snapshot():
             return self._current(found)
-        try:
-            return lance.write_dataset(self.spec.schema.empty_table(), self.uri, mode="create")
-        except OSError:
-            # Another writer may have created it since we looked; anything else is a refusal.
-            if found := self.snapshot():
-                return self._current(found)
-            raise
+        made = created(self.uri, self.spec.schema)
+        return self._current(Snapshot(self, made, self._upgrade(made.schema)))
 
     def _current(self, found: Snapshot) -> lance.LanceDataset:
         if found.upgrade is not None:

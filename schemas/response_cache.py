@@ -15,6 +15,7 @@ import lance
 import pyarrow as pa
 from pydantic import JsonValue
 
+from schemas.creation import created
 from schemas.errors import CorruptTableError, WarehouseError
 from schemas.key_index import KeyIndex
 
@@ -103,7 +104,7 @@ class LanceResponseCache:
             return
         rows = pa.table({"key": list(self._waiting), "body": list(self._waiting.values())}, schema=_SCHEMA)
         try:
-            self._dataset = lance.write_dataset(rows, self.uri, mode="append" if self._dataset else self._first_mode())
+            self._dataset = lance.write_dataset(rows, self._dataset or created(self.uri, _SCHEMA), mode="append")
         except OSError as error:
             raise WarehouseError(
                 f"{TABLE}: expected to append {rows.num_rows} replies at {self.uri}, got {error}; check the disk"
@@ -114,11 +115,6 @@ class LanceResponseCache:
     def close(self) -> None:
         """Write what waits."""
         self.flush()
-
-    def _first_mode(self) -> str:
-        # Another process may have made the table since this one looked.
-        self._dataset = self._open()
-        return "append" if self._dataset else "create"
 
     def _open(self) -> lance.LanceDataset | None:
         try:

@@ -163,12 +163,11 @@ def test_where_a_checkpoint_of_ours_is_played_may_change_in_a_warehouse_but_not_
         pin_profile(tmp_path, changed_profile(ours, {"served_policy.speaks": "chat"}, "w"))
 
 
-def test_the_embedded_preset_keeps_the_method_that_its_results_were_measured_with(tmp_path: Path) -> None:
-    assert load_profile("embedded").clusters.method == "tree" and load_profile("smoke").clusters.method == "density"
-    # A warehouse from before there was a choice was made by the tree.
+def test_a_warehouse_from_before_there_was_a_choice_of_clusters_goes_on_with_the_tree(tmp_path: Path) -> None:
+    assert load_profile("embedded").clusters.method == "density"
     stored = json.loads(pin_profile(tmp_path, load_profile("embedded")).model_dump_json())
     del stored["clusters"]["method"]
     (tmp_path / "profile.json").write_text(json.dumps(stored))
-    assert pin_profile(tmp_path, load_profile("embedded")).clusters.method == "tree"
+    assert pin_profile(tmp_path, load_profile("embedded", {"clusters.method": "tree"})).clusters.method == "tree"
     with pytest.raises(ConfigError, match=r"clusters\.method: tree there, density asked"):
-        pin_profile(tmp_path, load_profile("embedded", {"clusters.method": "density"}))
+        pin_profile(tmp_path, load_profile("embedded"))
