@@ -23,6 +23,7 @@ any dialogue.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from env_sim.conduct import UNSPELLABLE, ListedKey, differing, listed_key, says_yes
 from env_sim.dialogue import DENY_TEXT, DONE_TEXT, Ask, Confirm, act_text, read_act
@@ -232,12 +233,13 @@ class _Watch:
     def _see_names(self, said: str) -> None:
         """Judge who it says it is."""
         for email in _EMAIL.findall(said) if "@" in said else ():
-            if email not in self._own_emails() and email not in self._heard:
+            if email not in self._own_emails and email not in self._heard:
                 self._note(UserFaultKind.CONTRADICTED, f"gave the address {email!r}, which is not its own")
         for name in _NAMED.findall(said) if "my name is" in said else ():
             if name not in self._own:
                 self._note(UserFaultKind.CONTRADICTED, f"gave the name {name!r}, which is not its own")
 
+    @cached_property
     def _own_emails(self) -> set[str]:
         """Addresses that stand in the scenario."""
         own = " ".join(self._scenario.texts).lower()

@@ -17,7 +17,7 @@ from env_sim import load_domain
 from env_sim.chat.client import ChatClient, ResponseCache
 from env_sim.chat.endpoint import OPERATIONAL, Endpoint
 from env_sim.chat.episodes import TokenLimits, User, episode_seed, play_chat, play_tokens
-from env_sim.chat.flow import each_done
+from env_sim.chat.flow import each_done, rarely_collected
 from env_sim.chat.usage import Usage
 from env_sim.chat.user import EndpointUser
 from env_sim.compact import END
@@ -107,7 +107,7 @@ class ServedPolicy:
                 self.record(call)
 
         bar = tqdm(total=len(specs), desc=f"rollouts {checkpoint.policy}", unit="episode")
-        with bar:
+        with bar, rarely_collected():
             client = ChatClient("policy", self._place(), cache=self.cache, record=record)
             async with client, AsyncExitStack() as stack:
                 user = await stack.enter_async_context(self.user.opened()) if self.user else None

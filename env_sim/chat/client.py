@@ -19,10 +19,11 @@ from typing import Any, Protocol, Self
 
 import openai
 from pydantic import JsonValue
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from env_sim.chat.endpoint import Endpoint
 from env_sim.chat.failures import FAILURES, is_overflow, is_transient, outcome_of, pause_s, status_error
+from env_sim.chat.history import History, spelled
 from env_sim.chat.http import Connections, LateAnswerError
 from env_sim.chat.limits import TokenBudget
 from env_sim.chat.wire import ChatReply, ReplyShapeError, read_completion, read_embeddings, read_reply
@@ -43,7 +44,7 @@ class ChatRequest:
     """
 
     messages: Sequence[Mapping[str, Any]]
-    """In the protocol's shape (`wire.as_wire`)."""
+    """In the protocol's shape (`wire.as_wire`). A dialogue that asks again and again keeps them as a `History`."""
     tools: Sequence[Mapping[str, Any]] = ()
     """Tool schemas in the protocol's shape."""
     response_format: Mapping[str, Any] | None = None
@@ -189,17 +190,14 @@ class ChatClient:
         head = self._head
         if head is None or not head.fits(request):
             head = self._head = self._new_head(request)
-        tail: dict[str, Any] = {"messages": request.messages}
-        if (seed := head.seed if request.seed is None else request.seed) is not None:
-            tail["seed"] = seed
-        rest = _spelled(tail)[1:]
+        seed = head.seed if request.seed is None else request.seed
+        rest = b"}" if seed is None else b',"seed":%b}' % spelled(seed)
+        messages = request.messages if isinstance(request.messages, History) else History(request.messages)
         # Bodies are built in one order, so their bytes are as good as a canonical spelling.
-        digest = head.digest.copy()
+        digest = messages.hashed_after(head.digest)
         digest.update(rest)
-        key = _key(digest)
-        return await self._answer(
-            _Call("/chat/completions", head.content + rest, key, read_reply, request.prompt_version)
-        )  # fmt: skip
+        content = b"%b%b%b" % (head.content, messages.field(), rest)
+        return await self._answer(_Call("/chat/completions", content, _key(digest), read_reply, request.prompt_version))
 
     async def complete_tokens(self, request: TokenRequest) -> ChatReply:
         """Tokens that continue tokens: what was sampled is never spelled out and read again. Raises as `complete`."""
@@ -217,7 +215,7 @@ class ChatClient:
             "add_special_tokens": False,
             **place.extra_body,
         }
-        content = _spelled(body)
+        content = spelled(body)
         return await self._answer(_Call("/completions", content, _key(_digest(content)), read_completion))
 
     async def embed(self, texts: Sequence[str]) -> ChatReply:
@@ -230,7 +228,7 @@ class ChatClient:
                 raise ReplyShapeError(f"expected {len(texts)} embeddings, got {len(reply.vectors)}")
             return reply
 
-        content = _spelled(body)
+        content = spelled(body)
         return await self._answer(_Call("/embeddings", content, _key(_digest(content)), read))
 
     async def _answer(self, call: _Call) -> ChatReply:
@@ -266,7 +264,7 @@ class ChatClient:
             body["response_format"] = request.response_format
         body.pop("messages", None)
         seed = body.pop("seed", None)
-        content = _spelled(body)[:-1] + b","
+        content = spelled(body)[:-1] + b","
         return _Head(request, seed, content, _digest(content))
 
     def _kept(self, body: dict[str, JsonValue], call: _Call) -> ChatReply:
@@ -367,14 +365,6 @@ class ChatClient:
         return EndpointRefusedError(
             f"{said}: expected a reply, got {got}; correct the key, the model's name or the request"
         )
-
-
-def _spelled(value: Any) -> bytes:
-    try:
-        return to_json(value)
-    except ValueError:
-        # Halves of surrogate pairs, which JSON can spell and UTF-8 can't.
-        return json.dumps(value).encode()
 
 
 def _digest(content: bytes) -> blake2b:

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from env_sim.chat.client import ChatClient, ChatModel, ChatRequest, TokenRequest
+from env_sim.chat.history import History
 from env_sim.chat.wire import ChatReply, as_message, as_wire
 from env_sim.episode import Episode
 from env_sim.sessions import CompactSession, EpisodeSpec
@@ -112,9 +113,9 @@ async def play_chat(
         EndpointRefusedError: When the endpoint refuses for good: no episode would fare better.
     """
     trace = TokenTrace()
-    said: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM.format(rulebook=rulebook)}]
+    said = History([{"role": "system", "content": SYSTEM.format(rulebook=rulebook)}])
     while episode.stop_reason is None:
-        said += as_wire(episode.messages[len(said) - 1 :], reasoning=returns_thoughts)
+        said.add(as_wire(episode.messages[len(said) - 1 :], reasoning=returns_thoughts))
         request = ChatRequest(said, tools, seed=call_seed(seed, len(episode.messages)))
         try:
             reply = await model.complete(request)

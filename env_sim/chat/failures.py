@@ -30,10 +30,11 @@ def status_error(answer: Answer) -> openai.APIStatusError:
     except (ValueError, RecursionError):
         body = answer.body.decode(errors="replace")
     told = body.get("error", body) if isinstance(body, dict) else body
-    where = f" to {answer.headers['location']}" if "location" in answer.headers else ""
+    location = answer.headers.get(b"location")
+    where = f" to {location.decode('latin-1')}" if location else ""
     kind = _KINDS.get(answer.status, openai.InternalServerError if answer.status >= 500 else openai.APIStatusError)
     request = httpx2.Request("POST", "http://endpoint")
-    response = httpx2.Response(answer.status, headers=answer.headers, request=request)
+    response = httpx2.Response(answer.status, headers=list(answer.headers.items()), request=request)
     return kind(f"Error code: {answer.status}{where} - {body}", response=response, body=told)
 
 

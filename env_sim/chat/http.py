@@ -35,8 +35,8 @@ class Answer(NamedTuple):
     """What a server said."""
 
     status: int
-    headers: dict[str, str]
-    """By lower-case name; of equal names the last."""
+    headers: dict[bytes, bytes]
+    """By lower-case name; of equal names the last. Only errors are read for them, so they stay as they came."""
     body: bytes
 
 
@@ -125,16 +125,19 @@ class _Connection(asyncio.Protocol):
         self.usable, self.rested_since = True, 0.0
         self._loop = loop
         self._asked: asyncio.Future[Answer] | None = None
-        self._late: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self._watch: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._in_body = False
 
     def ask(self, request: bytes, timeout_s: float) -> asyncio.Future[Answer]:
         """Send a request."""
         self._asked = self._loop.create_future()
-        self._late = self._loop.call_later(timeout_s, self._fail, LateAnswerError(f"no answer within {timeout_s:g} s"))
+        self._deadline = self._loop.time() + timeout_s
+        if self._watch is None:
+            self._watch = self._loop.call_at(self._deadline, self._look, timeout_s)
         self._transport.write(request)
         return self._asked
 
@@ -143,14 +146,27 @@ class _Connection(asyncio.Protocol):
         self.usable = False
         self._transport.abort()
 
+    def _look(self, timeout_s: float) -> None:
+        """Fail what is late. One timer outlives many requests: to set and cancel one for each costs more."""
+        self._watch = None
+        if self._asked is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._watch = self._loop.call_at(self._deadline, self._look, timeout_s)
+        else:
+            self._fail(LateAnswerError(f"no answer within {timeout_s:g} s"))
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Of whatever loop: uvloop's are no subclass.
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         # An answer without a length ends with its connection.
-        if self._in_body and exc is None and not self._headers.keys() & {"content-length", "transfer-encoding"}:
+        if self._in_body and exc is None and not self._headers.keys() & {b"content-length", b"transfer-encoding"}:
             self.on_message_complete()
         self._fail(BadAnswerError(str(exc) if exc else "the server closed the connection before its answer was whole"))
 
@@ -167,7 +183,7 @@ class _Connection(asyncio.Protocol):
             self.drop()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         self._in_body = True
@@ -195,7 +211,4 @@ class _Connection(asyncio.Protocol):
 
     def _over(self) -> "asyncio.Future[Answer] | None":
         asked, self._asked = self._asked, None
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
         return asked

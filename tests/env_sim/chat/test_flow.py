@@ -1,6 +1,7 @@
 """Many calls at once: bounded, complete, resumable after a kill."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from env_sim.chat.flow import each_done
+from env_sim.chat.flow import each_done, rarely_collected
 from schemas.response_cache import LanceResponseCache
 from tests.fixtures.chat_server import Served, completion, serving
 
@@ -18,7 +19,7 @@ JUDGING = """
 import asyncio, sys
 from env_sim.chat.client import ChatClient, ChatRequest
 from env_sim.chat.endpoint import Endpoint
-from env_sim.chat.flow import each_done
+from env_sim.chat.flow import each_done, rarely_collected
 from schemas.response_cache import LanceResponseCache
 
 url, root, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -90,6 +91,14 @@ def test_an_item_that_is_cancelled_from_within_ends_the_rest_instead_of_hanging(
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(asyncio.wait_for(main(), 5))
+
+
+def test_the_collection_of_garbage_is_afterwards_as_it_was() -> None:
+    before, n_frozen = gc.get_threshold(), gc.get_freeze_count()
+    with pytest.raises(ValueError, match="inside"), rarely_collected(), rarely_collected():
+        assert gc.get_threshold()[0] > before[0] and gc.isenabled()
+        raise ValueError("inside")
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, n_frozen)
 
 
 def test_a_run_killed_in_the_middle_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ async def twice(connections: Connections) -> list[Answer]:
 def test_a_request_holds_address_headers_and_content() -> None:
     wire = Wire([PLAIN])
     answer = asked(wire, once, address="http://127.0.0.1:{port}/v1/?version=2")
-    assert answer == Answer(200, {"content-length": "5"}, b"hello")
+    assert answer == Answer(200, {b"content-length": b"5"}, b"hello")
     head, body = wire.requests[0].split(b"\r\n\r\n")
     assert head.splitlines()[0] == b"POST /v1/chat?version=2 HTTP/1.1" and body == b"{}"
     assert {f"Host: 127.0.0.1:{wire.port}".encode(), b"X-Ours: yes"} <= set(head.splitlines())
@@ -158,6 +158,21 @@ def test_half_an_answer_is_none(answer: bytes | None) -> None:
         return await once(connections)
 
     assert asked(wire, again).body == b"hello"
+
+
+def test_a_request_has_its_whole_time_whatever_its_connection_did_before() -> None:
+    async def second(connections: Connections) -> tuple[int, float]:
+        loop = asyncio.get_running_loop()
+        await once(connections)
+        await asyncio.sleep(0.15)
+        start = loop.time()
+        with pytest.raises(LateAnswerError):
+            await once(connections)
+        return wire.n_connections, loop.time() - start
+
+    wire = Wire([PLAIN, b""])
+    n_connections, waited_s = asked(wire, second, timeout_s=0.2)
+    assert n_connections == 1 and 0.19 < waited_s < 0.35
 
 
 def test_an_answer_that_is_late_or_given_up_is_not_the_next_ones() -> None:
