@@ -104,7 +104,10 @@ class LanceResponseCache:
             return
         rows = pa.table({"key": list(self._waiting), "body": list(self._waiting.values())}, schema=_SCHEMA)
         try:
-            self._dataset = lance.write_dataset(rows, self._dataset or created(self.uri, _SCHEMA), mode="append")
+            if self._dataset is None:
+                created(self.uri, _SCHEMA)
+            # To the address: appends to an open dataset leave it more memory each time.
+            self._dataset = lance.write_dataset(rows, self.uri, mode="append")
         except OSError as error:
             raise WarehouseError(
                 f"{TABLE}: expected to append {rows.num_rows} replies at {self.uri}, got {error}; check the disk"
