@@ -12,7 +12,18 @@ from typing import Any
 import tau2
 
 import env_sim
-from tests.bench.bench_env import GRADE, NEW, Call, Row, print_rows, side_by_side, tau2_call, timed
+from tests.bench.bench_env import (
+    NEW,
+    Call,
+    Row,
+    Side,
+    our_call,
+    print_rows,
+    replay_rows,
+    side_by_side,
+    tau2_call,
+    timed,
+)
 
 from tau2.domains.airline.data_model import FlightDB  # isort: skip  bench_env has silenced what its import logs
 from tau2.domains.airline.tools import AirlineTools  # isort: skip
@@ -24,28 +35,6 @@ DOMAIN = env_sim.load_domain("airline")
 
 def tau2_environment(db: FlightDB) -> Environment:
     return Environment(domain_name="airline", policy="", tools=AirlineTools(db))
-
-
-def replay_ours(base: Any, lists: list[list[Call]], *, grade: bool) -> None:
-    for calls in lists:
-        ends = []
-        for _ in range(2 if grade else 1):
-            environment = DOMAIN.new_environment(base, mode="parity")
-            for name, arguments in calls:
-                environment.call(name, arguments)
-            ends.append(environment.state_key() if grade else None)
-        assert len(set(ends)) == 1
-
-
-def replay_tau2(lists: list[list[Call]], *, grade: bool) -> None:
-    for calls in lists:
-        hashes = []
-        for _ in range(2 if grade else 1):
-            environment = tau2_environment(FlightDB.load(str(DATA / "db.json")))
-            for call in calls:
-                tau2_call(environment, call)
-            hashes.append(environment.get_db_hash() if grade else None)
-        assert len(set(hashes)) == 1
 
 
 def example_calls(base: Any) -> list[tuple[str, Call]]:
@@ -80,12 +69,9 @@ def rows() -> list[Row]:
         result.append(side_by_side(what, their_time, timed(lambda call=call: ours.call(*call), 3000)))
     tasks = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
     lists = [[(each["name"], each["arguments"]) for each in task["evaluation_criteria"]["actions"]] for task in tasks]
-    # tau2 loads the database for every replay: a slice of the tasks is enough to know its rate.
-    some = lists[::12]
-    for what, grade in (("replay one gold list", False), (GRADE, True)):
-        their_time = timed(lambda grade=grade: replay_tau2(some, grade=grade), 1)
-        row = side_by_side(what, their_time, timed(lambda grade=grade: replay_ours(base, lists, grade=grade), 5))
-        result.append(Row(what, row.their_s / len(some), row.our_s / len(lists)))
+    loads = Side(lambda: tau2_environment(FlightDB.load(str(DATA / "db.json"))), tau2_call, Environment.get_db_hash)
+    ours_anew = Side(lambda: DOMAIN.new_environment(base, mode="parity"), our_call, lambda world: world.state_key())
+    result += replay_rows(lists, loads, ours_anew)
     result.append(side_by_side("hash of the whole database", timed(db.get_hash, 3), timed(ours.database_hash, 5)))
     return result
 

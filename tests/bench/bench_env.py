@@ -89,26 +89,41 @@ def tau2_call(environment: Environment, call: Call) -> None:
     environment.get_response(ToolCall(id="1", name=call[0], arguments=call[1], requestor="assistant"))
 
 
-def replay_ours(base: Any, lists: list[list[Call]], *, grade: bool) -> None:
-    for calls in lists:
-        ends = []
-        for _ in range(2 if grade else 1):
-            environment = DOMAIN.new_environment(base, mode="parity")
-            for name, arguments in calls:
-                environment.call(name, arguments)
-            ends.append(environment.state_key() if grade else None)
-        assert len(set(ends)) == 1
+def our_call(environment: Any, call: Call) -> Any:
+    return environment.call(*call)
 
 
-def replay_tau2(lists: list[list[Call]], *, grade: bool) -> None:
-    for calls in lists:
-        hashes = []
-        for _ in range(2 if grade else 1):
-            environment = tau2_environment(RetailDB.load(str(DATA / "db.json")))
-            for call in calls:
-                tau2_call(environment, call)
-            hashes.append(environment.get_db_hash() if grade else None)
-        assert len(set(hashes)) == 1
+class Side(NamedTuple):
+    """Who replays lists of calls."""
+
+    new: Callable[[], Any]
+    """A fresh environment."""
+    call: Callable[[Any, Call], object]
+    end: Callable[[Any], object]
+    """What end states are compared by."""
+
+    def replay(self, lists: list[list[Call]], *, grade: bool) -> None:
+        """Play each list; to grade it is to play it again and compare."""
+        for calls in lists:
+            ends = []
+            for _ in range(2 if grade else 1):
+                environment = self.new()
+                for each in calls:
+                    self.call(environment, each)
+                ends.append(self.end(environment) if grade else None)
+            assert len(set(ends)) == 1
+
+
+def replay_rows(lists: list[list[Call]], theirs: Side, ours: Side) -> list[Row]:
+    """Replays without and with grading, per list."""
+    # tau2 loads the database for every replay: a slice of the tasks is enough to know its rate.
+    some = lists[::12]
+    found = []
+    for what, grade in (("replay one gold list", False), (GRADE, True)):
+        their_time = timed(lambda grade=grade: theirs.replay(some, grade=grade), 1)
+        row = side_by_side(what, their_time, timed(lambda grade=grade: ours.replay(lists, grade=grade), 5))
+        found.append(Row(what, row.their_s / len(some), row.our_s / len(lists)))
+    return found
 
 
 def time_of_calls(new: Callable[[], Any], call: Callable[[Any, Call], object], lists: list[list[Call]]) -> float:
@@ -121,6 +136,10 @@ def time_of_calls(new: Callable[[], Any], call: Callable[[Any, Call], object], l
     return (time.process_time() - start) / sum(map(len, lists))
 
 
+def our_side(base: Any) -> Side:
+    return Side(lambda: DOMAIN.new_environment(base, mode="parity"), our_call, lambda world: world.state_key())
+
+
 def write_rows(base: Any, db: RetailDB, lists: list[list[Call]]) -> list[Row]:
     """The writes of the gold lists: all, all over a base that is new, and those of each kind that succeed at once."""
 
@@ -130,7 +149,7 @@ def write_rows(base: Any, db: RetailDB, lists: list[list[Call]]) -> list[Row]:
         def ours() -> float:
             used = base_of_run()
             new = lambda: DOMAIN.new_environment(used, mode="parity")  # noqa: E731
-            call = (lambda world, call: world.call(*call).content) if read else lambda world, call: world.call(*call)
+            call = (lambda world, call: world.call(*call).content) if read else our_call
             return mean(time_of_calls(new, call, lists) for _ in range(passes))
 
         few = [calls for calls in lists if calls][:9]
@@ -183,19 +202,15 @@ def rows() -> list[Row]:
         result.append(side_by_side(what, their_time, timed(lambda call=call: ours.call(*call), 2_000)))
     lists = gold_lists()
     result += write_rows(base, db, lists)
-    # tau2 loads the database for every replay: a slice of the tasks is enough to know its rate.
-    some = lists[::12]
-    for what, grade in (("replay one gold list", False), (GRADE, True)):
-        their_time = timed(lambda grade=grade: replay_tau2(some, grade=grade), 1)
-        row = side_by_side(what, their_time, timed(lambda grade=grade: replay_ours(base, lists, grade=grade), 5))
-        result.append(Row(what, row.their_s / len(some), row.our_s / len(lists)))
+    loads = Side(lambda: tau2_environment(RetailDB.load(str(DATA / "db.json"))), tau2_call, Environment.get_db_hash)
+    result += replay_rows(lists, loads, our_side(base))
     result.append(side_by_side("hash of the whole database", timed(db.get_hash, 3), timed(ours.database_hash, 5)))
     return result
 
 
 def environment_bytes(base: Any, lists: list[list[Call]]) -> float:
     """Traced memory of one environment that has played its list; an empty list measures a new one."""
-    replay_ours(base, lists, grade=False)  # the base's own texts are shared and are there from then on
+    our_side(base).replay(lists, grade=False)  # the base's own texts are shared and are there from then on
     kept = []
     tracemalloc.start()
     try:
