@@ -1,7 +1,6 @@
 """The warehouse's promises over a real S3-compatible server: the same as on a disk, tried the same ways."""
 
 import io
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import pyarrow.fs as pafs
 import pytest
 
 from schemas import ConcurrentWriteError, CorruptTableError, WarehouseError
-from schemas.lance_table import LanceTable
 from schemas.query import main
 from schemas.store import Warehouse
 from tests.fixtures.kills import kill_many
 from tests.fixtures.object_store import BUCKET, ObjectStore
+from tests.fixtures.rivals import overtake_next_commit, write_rounds_at_once
 from tests.fixtures.writers import Writers
 
 
@@ -55,39 +54,15 @@ def test_the_slower_replacement_of_a_round_is_refused_on_whatever_host_it_runs(
 ) -> None:
     if rows_before is not None:
         far.replace_round("test_outcomes", "round-001", [make.outcome("old")] * rows_before)
-    honest = LanceTable._commit
-
-    def overtaken(self: LanceTable, *arguments: object) -> object:
-        monkeypatch.setattr(LanceTable, "_commit", honest)
-        far.replace_round("test_outcomes", "round-001", [make.outcome("rival")])
-        return honest(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(LanceTable, "_commit", overtaken)
+    rival = [make.outcome("rival")]
+    overtake_next_commit(monkeypatch, lambda _: far.replace_round("test_outcomes", "round-001", rival))
     with pytest.raises(ConcurrentWriteError, match=r"test_outcomes\[round-001\]"):
         far.replace_round("test_outcomes", "round-001", [make.outcome("late")])
     assert far.read("test_outcomes", allow_ungated=True) == [make.outcome("rival")]
 
 
 def test_writers_of_different_rounds_all_succeed_even_at_the_first_write(far: Warehouse, make) -> None:
-    failures: list[BaseException] = []
-    start = threading.Barrier(4)
-
-    def write(number: int) -> None:
-        try:
-            start.wait()
-            for _ in range(3):
-                far.replace_round("test_outcomes", f"round-00{number}", [make.outcome(f"t{number}")])
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(1, 5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert [row.task_id for row in far.read("test_outcomes", allow_ungated=True)] == ["t1", "t2", "t3", "t4"]  # type: ignore[attr-defined]
+    write_rounds_at_once(far, make)
 
 
 def test_killed_writers_leave_whole_rounds_to_every_reader(far: Warehouse, tmp_path: Path) -> None:

@@ -15,28 +15,11 @@ from schemas.creation import created
 from schemas.lance_table import LanceTable, claim_of
 from schemas.snapshot import equal
 from schemas.store import Warehouse
+from tests.fixtures.rivals import overtake_next_commit, write_rounds_at_once
 
 
 def test_writers_of_different_rounds_all_succeed_even_at_the_first_write(warehouse: Warehouse, make) -> None:
-    failures: list[BaseException] = []
-    start = threading.Barrier(4)
-
-    def write(number: int) -> None:
-        try:
-            start.wait()
-            for _ in range(3):
-                warehouse.replace_round("test_outcomes", f"round-00{number}", [make.outcome(f"t{number}")])
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(1, 5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert [row.task_id for row in warehouse.read("test_outcomes", allow_ungated=True)] == ["t1", "t2", "t3", "t4"]  # type: ignore[attr-defined]
+    write_rounds_at_once(warehouse, make)
 
 
 @pytest.mark.parametrize("place", ["{}", "file-object-store://{}"])
@@ -74,14 +57,8 @@ def test_the_slower_replacement_of_a_round_is_refused_whatever_it_held(
     warehouse.replace_round("test_outcomes", "round-002", [make.outcome("kept")])
     if rows_before is not None:
         warehouse.replace_round("test_outcomes", "round-001", [make.outcome("old")] * rows_before)
-    honest = LanceTable._commit
-
-    def overtaken(self: LanceTable, *arguments: object) -> object:
-        monkeypatch.setattr(LanceTable, "_commit", honest)
-        warehouse.replace_round("test_outcomes", "round-001", [make.outcome("rival")] * rival_rows)
-        return honest(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(LanceTable, "_commit", overtaken)
+    rival = [make.outcome("rival")] * rival_rows
+    overtake_next_commit(monkeypatch, lambda _: warehouse.replace_round("test_outcomes", "round-001", rival))
     with pytest.raises(ConcurrentWriteError, match=r"test_outcomes\[round-001\].*another's commit first"):
         warehouse.replace_round("test_outcomes", "round-001", [make.outcome("late")] * own_rows)
     assert warehouse.read("test_outcomes", "round-001", allow_ungated=True) == [make.outcome("rival")] * rival_rows
@@ -91,15 +68,10 @@ def test_the_slower_replacement_of_a_round_is_refused_whatever_it_held(
 def test_a_compaction_in_between_refuses_nobody(warehouse: Warehouse, make, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (1, 2, 3):
         warehouse.replace_round("test_outcomes", f"round-00{number}", [make.outcome(f"t{number}")])
-    honest = LanceTable._commit
-
-    def overtaken(self: LanceTable, *arguments: object) -> object:
-        monkeypatch.setattr(LanceTable, "_commit", honest)
-        assert self.compact()
-        return honest(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(LanceTable, "_commit", overtaken)
+    merged: list[bool] = []
+    overtake_next_commit(monkeypatch, lambda table: merged.append(table.compact()))
     warehouse.replace_round("test_outcomes", "round-002", [make.outcome("new")])
+    assert merged == [True]
     assert [row.task_id for row in warehouse.read("test_outcomes", allow_ungated=True)] == ["t1", "new", "t3"]  # type: ignore[attr-defined]
 
 

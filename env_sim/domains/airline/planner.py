@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from env_sim.conduct import says_yes
 from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
 from env_sim.domains.airline.entity_numbers import FLIGHT_NUMBER
 from env_sim.domains.airline.permissions import forbidden, paid_bags
@@ -153,7 +154,7 @@ class WordPlanner:
             yield _say(Deny())
             return
         yield _say(Confirm(action))
-        if not self._heard.startswith("yes"):
+        if not says_yes(self._heard):
             # What is said last counts, and is read first.
             yield from self._fulfil(tool, f"{self._heard} {text}")
             return

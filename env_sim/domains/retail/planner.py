@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from env_sim.conduct import says_yes
 from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
 from env_sim.domains.retail.reading import Reader, Wish, fits, fitting_variants
@@ -121,7 +122,7 @@ class WordPlanner:
             variants.append(self._only("variant", fitting))
         action = self._action(wish, order, variants)
         yield say(Confirm(action))
-        if not self._heard.startswith("yes"):
+        if not says_yes(self._heard):
             # What was listed is not done: what it left open was no choice.
             del self.open_choices[choices:]
             yield from self._fulfil(self._reader.amended(wish, self._heard))
