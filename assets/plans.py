@@ -11,7 +11,7 @@ from env_sim.task_kits import load_task_kit
 from env_sim.tasks import pattern_counts, standard_mix
 from schemas import ConfigError, FailureCluster
 
-__all__ = ["injection_plan", "planned_counts"]
+__all__ = ["injection_plan", "mix_of", "planned_counts"]
 
 
 def injection_plan(profile: Profile, clusters: Sequence[FailureCluster]) -> PatternPlan:
@@ -26,11 +26,21 @@ def planned_counts(profile: Profile, table: str, clusters: Sequence[FailureClust
     Raises:
         ConfigError: When nobody plans this table.
     """
-    sizes = profile.tasks
-    plain = {"sft_tasks": sizes.sft_plain_share}.get(table, sizes.eval_plain_share)
-    counts = {"sft_tasks": sizes.sft, "validation_tasks": sizes.validation, "test_tasks": sizes.test}
     if table == "injected_tasks":
         return injection_plan(profile, clusters).counts
+    return pattern_counts(*mix_of(profile, table))
+
+
+def mix_of(profile: Profile, table: str) -> tuple[Mapping[str, float], int]:
+    """Pattern -> share of a table of tasks from before the loop, and how many tasks it holds.
+
+    Raises:
+        ConfigError: When nobody plans this table.
+    """
+    sizes, hard = profile.tasks, profile.hard_patterns
+    if table == "sft_tasks":
+        return standard_mix(profile.domain, sizes.sft_plain_share, hard), sizes.sft
+    counts = {"validation_tasks": sizes.validation, "test_tasks": sizes.test}
     if table not in counts:
         raise ConfigError(f"plan[{table}]: expected a table of tasks that a profile plans, got another; plan it here")
-    return pattern_counts(standard_mix(profile.domain, plain, profile.hard_patterns), counts[table])
+    return standard_mix(profile.domain, sizes.eval_plain_share, sizes.eval_patterns or hard), counts[table]

@@ -220,6 +220,12 @@ def _check_roles(profile: Profile, file: str) -> None:
 
 
 def _check_patterns(profile: Profile, file: str) -> None:
+    asked, known = profile.tasks.eval_patterns, profile.hard_patterns
+    if not set(asked) <= set(known) or len(set(asked)) < len(asked):
+        raise ConfigError(
+            f"profile[{file}: tasks.eval_patterns]: expected some of {', '.join(known)}, each once, got "
+            f"{', '.join(asked)}; correct the list, or name them in patterns too"
+        )
     for place, name in enumerate(profile.patterns):
         kit = load_task_kit(profile.domain)
         try:

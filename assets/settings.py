@@ -49,7 +49,10 @@ class Tasks(Settings):
     test: int = Field(default=200, ge=1)
     """Tasks behind the reported numbers; with fewer than 200 the interval of Pass^1 is wider than the lift."""
     eval_plain_share: float = Field(default=0.25, ge=0, le=1)
-    """Easy share of validation and test tasks; the rest is even over the failure patterns."""
+    """Easy share of validation and test tasks; the rest is even over their failure patterns."""
+    eval_patterns: tuple[str, ...] = ()
+    """Failure patterns of validation and test tasks, some of the profile's; empty: all of them. What the agent will
+    meet, where that is less than what could be trained."""
 
 
 class Trials(Settings):

@@ -5,13 +5,14 @@ from typing import Literal
 
 import dagster as dg
 
+from assets.plans import mix_of
 from assets.resources import ProfileResource, WarehouseResource
 from assets.retries import retried
 from assets.stage import Stage, counted, progress, table_of
 from env_sim import load_domain
 from env_sim.pool import distinct_tasks, pattern_table
 from env_sim.task_kits import load_task_kit
-from env_sim.tasks import make_tasks, standard_mix
+from env_sim.tasks import make_tasks
 
 GROUP = "bootstrap"
 Split = Literal["train", "validation", "test"]
@@ -41,9 +42,7 @@ def _databases(split: Split) -> dg.AssetsDefinition:
     return databases
 
 
-def _tasks(
-    name: str, split: Split, count_key: str, plain_key: str, description: str, apart_from: Sequence[str] = ()
-) -> dg.AssetsDefinition:
+def _tasks(name: str, split: Split, description: str, apart_from: Sequence[str] = ()) -> dg.AssetsDefinition:
     deps = [f"{split}_databases", *apart_from]
 
     @dg.asset(name=name, group_name=GROUP, kinds={"lance"}, deps=deps, description=description)
@@ -52,10 +51,9 @@ def _tasks(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, profile: ProfileResource
     ) -> dg.MaterializeResult:
         stage = Stage(context, warehouse, profile)
-        sizes, domain = stage.profile.tasks, stage.profile.domain
-        mix = standard_mix(domain, getattr(sizes, plain_key), stage.profile.hard_patterns)
+        domain = stage.profile.domain
+        mix, wanted = mix_of(stage.profile, name)
         databases = list(stage.databases(split).values())
-        wanted = getattr(sizes, count_key)
         with counted(wanted, name) as tell:
             made = make_tasks(domain, databases, mix, wanted, stage.seed(name), tell)
         rows = distinct_tasks(made)
@@ -74,17 +72,11 @@ def _tasks(
 train_databases = _databases("train")
 validation_databases = _databases("validation")
 test_databases = _databases("test")
-validation_tasks = _tasks(
-    "validation_tasks", "validation", "validation", "eval_plain_share", "Tasks on which each round looks for failures."
-)
-test_tasks = _tasks(
-    "test_tasks", "test", "test", "eval_plain_share", "Held-out tasks behind every reported number; never trained on."
-)
+validation_tasks = _tasks("validation_tasks", "validation", "Tasks on which each round looks for failures.")
+test_tasks = _tasks("test_tasks", "test", "Held-out tasks behind every reported number; never trained on.")
 sft_tasks = _tasks(
     "sft_tasks",
     "train",
-    "sft",
-    "sft_plain_share",
     "Tasks whose demonstrations are imitated; mostly easy ones. Behind the held-out tasks, which they must not repeat.",
     apart_from=("validation_tasks", "test_tasks"),
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from assets.plans import injection_plan, mix_of
 from assets.profile import changed_profile, load_profile, pin_profile, profile_names, stored_profile
 from env_sim.task_kits import load_task_kit
 from env_sim.tasks import make_tasks, standard_mix
@@ -104,6 +105,21 @@ def test_a_profile_without_patterns_draws_from_the_whole_table(tmp_path: Path):
     path = tmp_path / "own.yaml"
     path.write_text("policy: {vocab_size: 512}\n")
     assert load_profile(str(path)).hard_patterns == tuple(load_task_kit("retail").pattern_names())
+
+
+def test_the_evaluation_may_hold_fewer_patterns_than_training():
+    few = load_profile("smoke", {"tasks.eval_patterns": ["wrong_order", "ended_early"]})
+    for table in ("validation_tasks", "test_tasks"):
+        mix, n_tasks = mix_of(few, table)
+        assert mix == {"none": 0.4, "wrong_order": 0.3, "ended_early": 0.3} and n_tasks == 12
+        assert mix_of(load_profile("smoke"), table)[0].keys() == {"none", *few.hard_patterns}
+    assert len(mix_of(few, "sft_tasks")[0]) == 12 and len(injection_plan(few, ()).counts) == 12
+
+
+@pytest.mark.parametrize("asked", [["not_confirmed"], ["wrong_order", "wrong_order"]])
+def test_an_evaluation_of_patterns_that_nobody_trains_is_refused(asked: list[str]):
+    with pytest.raises(ConfigError, match=r"tasks\.eval_patterns.*each once, got " + ", ".join(asked)):
+        load_profile("smoke", {"tasks.eval_patterns": asked})
 
 
 @pytest.mark.parametrize(
