@@ -1,20 +1,22 @@
-"""All side-by-side measurements: `python -m tests.bench`."""
+"""All side-by-side measurements: `python -m tests.bench`.
 
-from tests.bench import (
-    bench_airline,
-    bench_chat,
-    bench_clusters,
-    bench_env,
-    bench_monitor,
-    bench_scale,
-    bench_warehouse,
+Each in a process of its own, or the memory that one leaves behind would be measured with the next.
+"""
+
+import subprocess
+import sys
+
+BENCHES = (
+    ("bench_env",),
+    ("bench_airline",),
+    ("bench_scale",),
+    ("bench_monitor",),
+    ("bench_chat",),
+    ("bench_warehouse", "--long"),
+    ("bench_clusters",),
 )
 
 if __name__ == "__main__":
-    bench_env.main()
-    bench_airline.main()
-    bench_scale.main([])
-    bench_monitor.main()
-    bench_chat.main([])
-    bench_warehouse.main(["--long"])
-    bench_clusters.main([])
+    for name, *arguments in BENCHES:
+        print(f"\n{' '.join((name, *arguments))}\n", flush=True)
+        subprocess.run([sys.executable, "-m", f"tests.bench.{name}", *arguments], check=True)
