@@ -44,6 +44,8 @@ TOPICS = frozenset(
 """What agents are known to ask for: a question for one of these is about nothing else."""
 
 _WORD = re.compile(r"[a-z0-9]+")
+_SIGNS = bytes(code for code in range(128) if not _WORD.match(chr(code)))
+"""All that is in no word."""
 _COMMON_TEXT = (
     "a also an and are as at be about after all any back been before being "
     "bought but buy by can check could did do does else for from get go had has have here how i if in is it its just "
@@ -134,6 +136,8 @@ def hidden_values(scenario: Scenario, known: str) -> list[str]:
 
 def squeezed(text: str) -> str:
     """Letters and digits of a lower-case text in one run: an id is the same with spaces, dashes or without its #."""
+    if text.isascii():
+        return text.encode().translate(None, _SIGNS).decode()
     return "".join(_WORD.findall(text))
 
 
