@@ -63,9 +63,11 @@ class TokenTrace:
     def add_reply(self, reply: ChatReply) -> None:
         """A chat reply with its prompt: templates that rewrite earlier turns break the trace."""
         self.n_output_tokens += reply.output_tokens
+        if not self.exact:
+            return
         known, prompt = len(self.token_ids), list(reply.prompt_token_ids)
         told = prompt and reply.token_ids and len(reply.logprobs) == len(reply.token_ids)
-        if not self.exact or not told or prompt[:known] != self.token_ids:
+        if not told or prompt[:known] != self.token_ids:
             self.exact = False
             self.token_ids, self.assistant_mask, self.logprobs = [], [], []
             return

@@ -39,6 +39,8 @@ _MARKER = re.compile(
     r"<(?=[|\uff5c])|<(?=/?(?:tool_call|tool_response|tools|think|thinking|start_of_turn|end_of_turn|s)>)"
     r"|\[(?=/?(?:INST|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS)\])"
 )
+_SQUARE_ENDS = ("INST]", "TOOL_CALLS]", "AVAILABLE_TOOLS]", "TOOL_RESULTS]")
+"""Of the markers in square brackets: every list in a tool's answer begins as they do."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _THOUGHT = re.compile(r"^\s*(?:<think>)?(.*?)</think>\s*", re.S)
 _CUT_THOUGHT = re.compile(r"^\s*<think>(.*)", re.S)
@@ -80,7 +82,7 @@ def defang(text: str, limit: int = MAX_TEXT_CHARS) -> str:
     # Looking first is cheaper, and most texts hold nothing of it.
     if not kept.isprintable():
         kept = _CONTROL.sub("", kept)
-    if "<" in kept or "[" in kept:
+    if "<" in kept or any(end in kept for end in _SQUARE_ENDS):
         kept = _MARKER.sub(lambda match: match[0] + " ", kept)
     return f"{kept}\n[{cut:,} more characters were cut]" if cut > 0 else kept
 
