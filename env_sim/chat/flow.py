@@ -9,7 +9,7 @@ from typing import TypeVar
 __all__ = ["each_done", "rarely_collected"]
 
 COLLECTED_AFTER = (50_000, 20, 100)
-"""Objects made, and collections of the younger generations, before garbage is looked for: 10 MB of cycles at most."""
+"""Objects made, and collections of the younger generations, before garbage is looked for: some 10 MB of cycles."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,8 +60,8 @@ async def each_done(
 def rarely_collected() -> Iterator[None]:
     """Let Python look for cyclic garbage rarely meanwhile, and not among what is there already.
 
-    Episodes leave next to none, while hundreds of them under way are walked through again and again: a sixth of the
-    time (`tests/bench/bench_chat.py`). The settings are the process's; they are as before afterwards.
+    Episodes leave next to none, while hundreds of them under way would be walked through again and again. The settings
+    are the process's; they are as before afterwards.
     """
     before, n_frozen = gc.get_threshold(), gc.get_freeze_count()
     gc.set_threshold(*COLLECTED_AFTER)

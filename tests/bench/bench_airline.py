@@ -17,7 +17,7 @@ from tests.bench.bench_env import (
     Call,
     Row,
     Side,
-    our_call,
+    our_side,
     print_rows,
     replay_rows,
     side_by_side,
@@ -70,8 +70,7 @@ def rows() -> list[Row]:
     tasks = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
     lists = [[(each["name"], each["arguments"]) for each in task["evaluation_criteria"]["actions"]] for task in tasks]
     loads = Side(lambda: tau2_environment(FlightDB.load(str(DATA / "db.json"))), tau2_call, Environment.get_db_hash)
-    ours_anew = Side(lambda: DOMAIN.new_environment(base, mode="parity"), our_call, lambda world: world.state_key())
-    result += replay_rows(lists, loads, ours_anew)
+    result += replay_rows(lists, loads, our_side(DOMAIN, base))
     result.append(side_by_side("hash of the whole database", timed(db.get_hash, 3), timed(ours.database_hash, 5)))
     return result
 

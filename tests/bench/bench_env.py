@@ -136,8 +136,8 @@ def time_of_calls(new: Callable[[], Any], call: Callable[[Any, Call], object], l
     return (time.process_time() - start) / sum(map(len, lists))
 
 
-def our_side(base: Any) -> Side:
-    return Side(lambda: DOMAIN.new_environment(base, mode="parity"), our_call, lambda world: world.state_key())
+def our_side(domain: Any, base: Any) -> Side:
+    return Side(lambda: domain.new_environment(base, mode="parity"), our_call, lambda world: world.state_key())
 
 
 def write_rows(base: Any, db: RetailDB, lists: list[list[Call]]) -> list[Row]:
@@ -203,14 +203,14 @@ def rows() -> list[Row]:
     lists = gold_lists()
     result += write_rows(base, db, lists)
     loads = Side(lambda: tau2_environment(RetailDB.load(str(DATA / "db.json"))), tau2_call, Environment.get_db_hash)
-    result += replay_rows(lists, loads, our_side(base))
+    result += replay_rows(lists, loads, our_side(DOMAIN, base))
     result.append(side_by_side("hash of the whole database", timed(db.get_hash, 3), timed(ours.database_hash, 5)))
     return result
 
 
 def environment_bytes(base: Any, lists: list[list[Call]]) -> float:
     """Traced memory of one environment that has played its list; an empty list measures a new one."""
-    our_side(base).replay(lists, grade=False)  # the base's own texts are shared and are there from then on
+    our_side(DOMAIN, base).replay(lists, grade=False)  # the base's own texts are shared and are there from then on
     kept = []
     tracemalloc.start()
     try:

@@ -19,7 +19,7 @@ JUDGING = """
 import asyncio, sys
 from env_sim.chat.client import ChatClient, ChatRequest
 from env_sim.chat.endpoint import Endpoint
-from env_sim.chat.flow import each_done, rarely_collected
+from env_sim.chat.flow import each_done
 from schemas.response_cache import LanceResponseCache
 
 url, root, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
