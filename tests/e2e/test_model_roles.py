@@ -1,6 +1,8 @@
 """A small round whose explorer, writer and reader are models at a server: tasks reach the pool, the others are rows."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -71,30 +73,31 @@ MADE = (
 )
 
 
-def made_again(finished: Warehouse, root: Path, **overrides: Any) -> LoopRunner:
+@contextlib.contextmanager
+def made_again(finished: Warehouse, root: Path, **overrides: Any) -> Iterator[LoopRunner]:
     """A copy of a finished warehouse, under other settings, whose round's tasks are made again."""
     shutil.copytree(finished.root, root)
     root.joinpath(STORED).unlink()
     profile = pin_profile(root, load_profile("smoke", overrides))
-    runner = LoopRunner(Warehouse.open(root), profile, dg.DagsterInstance.ephemeral(), scripted_definitions())
     config = {"resources": {"warehouse": {"config": {"root": str(root)}}}}
-    scripted_definitions().resolve_job_def("one_round").execute_in_process(
-        run_config=config,
-        partition_key=ROUND,
-        asset_selection=[dg.AssetKey(name) for name in MADE],
-        instance=runner.instance,
-    )
-    return runner
+    with dg.DagsterInstance.ephemeral() as instance:
+        scripted_definitions().resolve_job_def("one_round").execute_in_process(
+            run_config=config,
+            partition_key=ROUND,
+            asset_selection=[dg.AssetKey(name) for name in MADE],
+            instance=instance,
+        )
+        yield LoopRunner(Warehouse.open(root), profile, instance, scripted_definitions())
 
 
 def test_a_round_by_three_models_lands_tasks_in_the_pool_and_every_try_in_a_row(runner: LoopRunner, tmp_path: Path):
     brain = Server(runner.warehouse)
-    with serving(brain.answer) as server:
-        made = made_again(runner.warehouse, tmp_path / "w", **settings(server))
+    with serving(brain.answer) as server, made_again(runner.warehouse, tmp_path / "w", **settings(server)) as made:
         warehouse, n_requests = made.warehouse, len(server.requests)
         sources = list(warehouse.read("source_trajectories", ROUND))
         # What a killed run has paid for is not asked again.
         assert remade(made) == sources and len(server.requests) == n_requests
+        said = made.instance.get_latest_materialization_event(dg.AssetKey("executable_tasks"))
     pool = [row.task for row in warehouse.read("task_pool", ROUND) if isinstance(row, PoolTask)]
     explored, written = (
         [row for row in warehouse.read(f"{act}_attempts", ROUND) if isinstance(row, Attempt)]
@@ -121,7 +124,6 @@ def test_a_round_by_three_models_lands_tasks_in_the_pool_and_every_try_in_a_row(
         {"role": "reader", "made_for": "executable_tasks"},
         {"role": "writer", "made_for": "injected_tasks"},
     ]
-    said = made.instance.get_latest_materialization_event(dg.AssetKey("executable_tasks"))
     assert said is not None and said.asset_materialization is not None
     assert "back-check" in str(said.asset_materialization.metadata["yield"].value)
 
