@@ -60,14 +60,15 @@ def failure_clusters(
     with ModelCalls.of(stage, "failure_clusters") as calls:
         rows, points = clustered(stage.profile, explanations, previous, calls)
     lines = [
-        (row.label, row.pattern, row.size, row.share, row.silhouette, row.previous_cluster_id or "new") for row in rows
+        (row.label, row.called_text, row.size, row.share, row.silhouette, row.previous_cluster_id or "new")
+        for row in rows
     ]
     told = {
         "noise_share": 1 - sum(row.share for row in rows),
         "stability_ari": rows[0].stability_ari if rows else 0.0,
         "unread_labels": sum(bool(row.parse_error) for row in rows),
         **calls.metadata(),
-        "clusters": table_of(("label", "pattern", "size", "share", "silhouette", "continues"), lines),
+        "clusters": table_of(("label", "patterns", "size", "share", "silhouette", "continues"), lines),
         "map": picture(cluster_plot(rows, points), "failure clusters"),
     }
     if rows and rows[0].seed_ari is not None:

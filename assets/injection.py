@@ -1,6 +1,6 @@
 """Targeted tasks: explorations that allow this round's failure patterns, tasks written from them, the pool.
 
-Each making by a model leaves its attempts beside its rows; those of programs are empty.
+Each making leaves its attempts beside its rows: of a model all, of a program the explorations that are kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ def _specs(deps: Sequence[str], said: dict[str, str]) -> list[dg.AssetSpec]:
     specs=_specs(
         ["failure_clusters", "train_databases"],
         {
-            "exploration_attempts": "Each try of a model to explore, in vain or not; programs leave none.",
+            "exploration_attempts": "Tries to explore for a pattern: of a model each, of a program those kept.",
             "source_trajectories": "Successful explorations of training databases for the patterns this round wants.",
         },
     ),

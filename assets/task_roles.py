@@ -17,9 +17,10 @@ from assets.profile import Profile
 from assets.stage import progress, table_of
 from env_sim import load_domain
 from env_sim.chat.endpoint import Endpoint
-from env_sim.pool import PatternPlan, inject_tasks, occasions, useful_sources
+from env_sim.pool import PatternPlan, inject_tasks, occasions
 from env_sim.tasks import explore, replay
-from schemas import Attempt, DatabaseRow, FailureCluster, Task, Trajectory, Verdict
+from schemas import Attempt, DatabaseRow, FailureCluster, Task, TaskError, Trajectory, Verdict
+from schemas.ids import content_id
 
 if TYPE_CHECKING:
     from env_sim.chat.client import ChatClient
@@ -78,9 +79,21 @@ class TaskMaker:
         limit = config.explorations_per_task * plan.n_tasks
         endless = explore(domain, list(self.databases.values()), self.seeds("explore"))
         explorations = progress(islice(endless, limit), "explorations", total=limit)
-        found = useful_sources(domain, self.databases, explorations, plan, config, self.seeds("sources"))
-        told = {"explored": explorations.n, "kept_share": len(found) / max(1, explorations.n)}
-        return Made(found, told=told)
+        kept = occasions(domain, self.databases, explorations, plan, config, self.seeds("sources"))
+        attempts = [
+            Attempt(
+                attempt_id=content_id("attempt", [pattern, source.trajectory_id, source.policy_version]),
+                pattern=pattern,
+                database_id=source.database_id,
+                trajectory_id=source.trajectory_id,
+                n_replies=0,
+                reason="ok",
+                made_by=source.policy_version,
+            )
+            for source, pattern in kept
+        ]
+        told = {"explored": explorations.n, "kept_share": len(kept) / max(1, explorations.n)}
+        return Made([source for source, _ in kept], attempts, told)
 
     def written(
         self,
@@ -92,14 +105,14 @@ class TaskMaker:
         """The plan's tasks, written from the sources, in id order.
 
         Raises:
+            TaskError: When a source was kept for no pattern.
             ChatError: As `explored`.
         """
-        role = self.profile.writer
+        role, pairs = self.profile.writer, _with_patterns(sources, explorations)
         if role.endpoint is None:
-            return Made(inject_tasks(self.profile.domain, self.databases, sources, plan, self.seeds("write")))
+            return Made(inject_tasks(self.profile.domain, self.databases, pairs, plan, self.seeds("write")))
         from env_sim.llm_writer import LlmWriter, commissions
 
-        pairs = self._pairs(plan, sources, explorations)
         examples = {cluster.cluster_id: cluster.example_texts for cluster in clusters}
         offered = commissions(self.profile.domain, pairs, plan, examples)
         place, told = role.endpoint, self.calls.expecting(plan.n_tasks)
@@ -111,16 +124,6 @@ class TaskMaker:
 
         rows, attempts = self._asked("writer", place, act)
         return Made(rows, attempts, self._told(attempts))
-
-    def _pairs(
-        self, plan: PatternPlan, sources: Sequence[Trajectory], explorations: Sequence[Attempt]
-    ) -> list[tuple[Trajectory, str]]:
-        """Each source with a pattern: the one that it was explored for, or the one that the operators see in it."""
-        if self.profile.explorer.endpoint is None:
-            config, seed = self.profile.injection, self.seeds("write")
-            return occasions(self.profile.domain, self.databases, sources, plan, config, seed)
-        sought = {row.trajectory_id: row.pattern for row in explorations if row.reason == "ok"}
-        return [(source, sought[source.trajectory_id]) for source in sources]
 
     def checked(self, tasks: Sequence[Task], explorations: Sequence[Attempt], writings: Sequence[Attempt]) -> Made:
         """A verdict on each task: replayed where programs made and read it, unless `injection.checks` asks for all.
@@ -169,3 +172,18 @@ class TaskMaker:
             "attempts": table_of(("reason", "attempts"), ordered),
             **self.calls.metadata(),
         }
+
+
+def _with_patterns(sources: Sequence[Trajectory], explorations: Sequence[Attempt]) -> list[tuple[Trajectory, str]]:
+    """Each source with the pattern that it was kept for.
+
+    Raises:
+        TaskError: When no attempt names a source.
+    """
+    kept_for = {row.trajectory_id: row.pattern for row in explorations if row.reason == "ok"}
+    if lost := [source.trajectory_id for source in sources if source.trajectory_id not in kept_for]:
+        raise TaskError(
+            f"written[{lost[0]}]: expected each of the {len(sources)} source trajectories to be kept for a pattern by "
+            f"a row of exploration_attempts, got none for {len(lost)}; materialize source_trajectories again"
+        )
+    return [(source, kept_for[source.trajectory_id]) for source in sources]

@@ -32,7 +32,6 @@ __all__ = [
     "plan_patterns",
     "rejection_table",
     "rescored",
-    "useful_sources",
     "wording_key",
 ]
 
@@ -52,8 +51,9 @@ class InjectionConfig(Record):
     for a variant fell from 84 % to 16 % while variants that need no question were trained)."""
     sources_per_task: float = Field(default=1.25, ge=1, le=10)
     """Source trajectories kept per wanted task; the writer draws anew and refuses some, 1.25 covers that."""
-    explorations_per_task: int = Field(default=30, ge=1, le=1000)
-    """Explorations tried per wanted task before the search ends; rare patterns fit 1 exploration in 75."""
+    explorations_per_task: int = Field(default=60, ge=1, le=1000)
+    """Explorations tried per wanted task before the search ends; rare patterns fit 1 exploration in 75, and each is
+    offered to one pattern only."""
     checks: Literal["replay", "all"] = "replay"
     """What a program's task must pass, a model's always passes all. `replay`: it is sound by construction. `all`: also
     none that the naive agent solves, which an operator alone can't promise of every task."""
@@ -94,9 +94,11 @@ def plan_patterns(
 ) -> PatternPlan:
     """Spread a round's tasks over the failure patterns.
 
-    A cluster whose pattern the domain's table does not know (`other`) is spread over all patterns: its failures are
-    real, but nobody can write them on purpose yet. One whose pattern is in several (`a`, `a+b`) asks for each of
-    them. Without clusters the patterns are taken alike. Patterns that nothing failed at keep `pattern_floor`.
+    A cluster asks for what its members are called, not for what most of them are: density may put failures of three
+    patterns together that end alike. Members whose pattern the domain's table does not know (`other`) are spread over
+    all patterns: their failures are real, but nobody can write them on purpose yet. Where a pattern is in several (`a`,
+    `a+b`), each of them is asked for. Without clusters the patterns are taken alike. Patterns that nothing failed at
+    keep `pattern_floor`.
 
     Args:
         targeting: How patterns are chosen.
@@ -109,9 +111,11 @@ def plan_patterns(
         return PatternPlan({plain: config.tasks_per_round})
     asked: dict[str, dict[str, float]] = defaultdict(dict)
     for cluster in clusters if targeting == "clusters" else ():
-        targets = [name for name in patterns if cluster.pattern in name.split("+")] or list(patterns)
-        for pattern in targets:
-            asked[pattern][cluster.cluster_id] = cluster.size / len(targets)
+        for called, size in cluster.called.items():
+            targets = [name for name in patterns if called in name.split("+")] or list(patterns)
+            for pattern in targets:
+                before = asked[pattern].get(cluster.cluster_id, 0.0)
+                asked[pattern][cluster.cluster_id] = before + size / len(targets)
     sizes = {pattern: sum(asked[pattern].values()) for pattern in patterns if pattern in asked}
     sizes = sizes or dict.fromkeys(patterns, 1.0)
     floor = min(config.pattern_floor, (1 - config.plain_share) / len(patterns))
@@ -122,24 +126,6 @@ def plan_patterns(
     return PatternPlan({name: count for name, count in counts.items() if count}, dict(asked))
 
 
-def useful_sources(
-    domain: str,
-    databases: Mapping[str, DatabaseRow],
-    explorations: Iterable[Trajectory],
-    plan: PatternPlan,
-    config: InjectionConfig,
-    seed: int,
-) -> list[Trajectory]:
-    """Explorations that allow what the plan wants, each once, in id order.
-
-    Most wishes allow no difficulty (a wrong order needs two alike), so sources are kept by what can be written from
-    them, not at random. Takes from `explorations` until enough are found or they end.
-    """
-    pairs = occasions(domain, databases, explorations, plan, config, seed)
-    found = {source.trajectory_id: source for source, _ in pairs}
-    return [found[key] for key in sorted(found)]
-
-
 def occasions(
     domain: str,
     databases: Mapping[str, DatabaseRow],
@@ -148,20 +134,33 @@ def occasions(
     config: InjectionConfig,
     seed: int,
 ) -> list[tuple[Trajectory, str]]:
-    """Explorations with the pattern that each allows, as many as the plan needs and each once."""
+    """Explorations with the pattern that each is kept for, each once, in id order.
+
+    Most wishes allow no difficulty (a wrong order needs two alike), so they are kept by what can be written from them,
+    not at random. Takes from `explorations` until the plan has enough or they end.
+    """
     wanted = {name: ceil(count * config.sources_per_task) for name, count in plan.counts.items()}
-    pairs = write_tasks(domain, databases, explorations, wanted, seed)
-    return [(source, task.pattern) for source, task in pairs]
+    found: dict[str, tuple[Trajectory, str]] = {}
+    for source, task in write_tasks(domain, databases, explorations, wanted, seed):
+        found.setdefault(source.trajectory_id, (source, task.pattern))
+    return [found[key] for key in sorted(found)]
 
 
 def inject_tasks(
-    domain: str, databases: Mapping[str, DatabaseRow], sources: Sequence[Trajectory], plan: PatternPlan, seed: int
+    domain: str,
+    databases: Mapping[str, DatabaseRow],
+    kept: Sequence[tuple[Trajectory, str]],
+    plan: PatternPlan,
+    seed: int,
 ) -> list[Task]:
-    """Write the plan's tasks from the sources, each naming a cluster that asked for its pattern, in id order.
+    """Write the plan's tasks from sources and the patterns that they are kept for, in id order.
 
-    Fewer than planned when the sources run out: counted by the caller, never filled up with other patterns.
+    Each names a cluster that asked for its pattern. Fewer than planned when the sources run out: counted by the caller,
+    never filled up with other patterns.
     """
-    made = {task.task_id: task for _, task in write_tasks(domain, databases, sources, plan.counts, seed)}
+    kept_for = {source.trajectory_id: pattern for source, pattern in kept}
+    written = write_tasks(domain, databases, [source for source, _ in kept], plan.counts, seed, kept_for=kept_for)
+    made = {task.task_id: task for _, task in written}
     by_pattern: dict[str, list[Task]] = defaultdict(list)
     for task in sorted(made.values(), key=lambda task: task.task_id):
         by_pattern[task.pattern].append(task)

@@ -73,8 +73,8 @@ class TaskKit:
     compact_spec: CompactSpec
     explore: Callable[[Domain, Database, str, int, Random], Trajectory | None]
     """(domain, database, database_id, seed, rng) -> a successful exploration."""
-    write_task: Callable[..., Task | None]
-    """(source, database, database_id, pattern, rng, cluster_id) -> a task."""
+    write_task: Callable[[Trajectory, Database, str, Random], Task | None]
+    """(source, database, pattern, rng) -> a task, None when the source does not allow the pattern."""
     expert: Callable[[Task, Database], Policy]
     """A program that solves a task in dialogue."""
     soundness: SoundnessKit

@@ -37,39 +37,51 @@ def write_tasks(
     sources: Iterable[Trajectory],
     wanted: Mapping[str, int],
     seed: int,
-    cluster_of_pattern: Mapping[str, str] | None = None,
+    kept_for: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[tuple[Trajectory, Task]]:
     """Turn sources into tasks until each pattern has its number or the sources end; one task per source at most.
 
-    By a draw in proportion to its share a source is offered to the plain pattern alone, else to the difficult ones, of
-    which it goes to the one that lacks most: rare preconditions are not wasted, and plain tasks are what explorations
-    are, not what the difficult patterns left over.
+    A source is offered to one pattern, drawn by lot in proportion to what each still lacks, whatever the source holds:
+    so the tasks of a pattern are a fair draw of the explorations that allow it, the same whichever other patterns are
+    wanted beside it. (Offered to the next one when the first refuses, a source of two wishes would go to whoever is
+    pickiest, and lost_in_search would hold changes of items in one mix and none in another.)
+
+    Args:
+        domain_name: The sources' domain.
+        databases: Database rows by id.
+        sources: Explorations, in order.
+        wanted: Pattern -> number of tasks.
+        seed: Of the lots and the wordings.
+        kept_for: Source's id -> pattern that it was kept for; None: by lot.
+        progress: Hears of each task by the number made so far.
     """
     domain, kit = load_domain(domain_name), load_task_kit(domain_name)
-    missing = Counter({pattern: n for pattern, n in wanted.items() if n > 0})
-    plain = kit.patterns[0].name
-    plain_share = missing[plain] / max(1, missing.total())
-    clusters = cluster_of_pattern or {}
+    missing = {pattern: n for pattern, n in wanted.items() if n > 0}
     made: list[tuple[Trajectory, Task]] = []
     for number, source in enumerate(sources):
         if not missing:
             break
-        offered = sorted(missing.keys() - {plain}, key=lambda name: (-missing[name] / wanted[name], name))
-        if plain in missing and (not offered or Random(f"plain:{seed}:{number}").random() < plain_share):
-            offered = [plain]
+        pattern = kept_for[source.trajectory_id] if kept_for else _drawn(missing, f"offer:{seed}:{number}")
+        if pattern not in missing:
+            continue
         base = domain.open_database(databases[source.database_id])
-        for pattern in offered:
-            rng = Random(f"write:{seed}:{number}:{pattern}")
-            task = kit.write_task(source, base, pattern, rng, clusters.get(pattern))
-            if task is not None:
-                made.append((source, task))
-                if progress:
-                    progress(len(made))
-                missing[pattern] -= 1
-                missing += Counter()
-                break
+        task = kit.write_task(source, base, pattern, Random(f"write:{seed}:{number}:{pattern}"))
+        if task is None:
+            continue
+        made.append((source, task))
+        if progress:
+            progress(len(made))
+        missing[pattern] -= 1
+        if not missing[pattern]:
+            del missing[pattern]
     return made
+
+
+def _drawn(missing: Mapping[str, int], lot: str) -> str:
+    """One of the patterns, in proportion to what it lacks; the same whatever order they are in."""
+    names = sorted(missing)
+    return Random(lot).choices(names, [missing[name] for name in names])[0]
 
 
 def pattern_counts(mix: Mapping[str, float], n: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from quality.embedding import Embedder, LocalEmbedder, Vectors, normalised, term
 from quality.failure_texts import FailureTexts, agent_blamed, embedded_texts
 from quality.grouping import Labels, group, silhouettes
 from quality.stability import bootstrap_ari, seed_ari
-from schemas import Explanation, FailureCluster
+from schemas import Explanation, FailureCluster, PatternCount
 from schemas.ids import content_id
 
 __all__ = ["ClusterConfig", "cluster_explanations"]
@@ -123,14 +123,15 @@ def _cluster(
     nearness = np.round(vectors @ centroid, 9)
     order = sorted(range(len(members)), key=lambda i: (-nearness[i], members[i].explanation_id))
     patterns = Counter(member.pattern for member in members)
-    pattern = min(patterns, key=lambda name: (-patterns[name], name))
+    ordered = sorted(patterns, key=lambda name: (-patterns[name], name))
     ids = tuple(member.explanation_id for member in members)
     examples = tuple(dict.fromkeys(members[i].text for i in order))[: config.n_examples]
     return FailureCluster(
         cluster_id=content_id("cluster", list(ids)),
-        label=", ".join(terms[:3]) or pattern,
+        label=", ".join(terms[:3]) or ordered[0],
         terms=terms,
-        pattern=pattern,
+        pattern=ordered[0],
+        patterns=tuple(PatternCount(pattern=name, size=patterns[name]) for name in ordered),
         size=len(members),
         share=len(members) / n_failures,
         explanation_ids=ids,

@@ -103,7 +103,7 @@ def _violations(rollouts: str) -> tuple[Gate, ...]:
 
 
 def _attempts(made: str, column: str) -> tuple[Gate, ...]:
-    # Programs leave no attempts.
+    # Programs leave no attempts to write, so a table may be empty.
     return (_IDS, Gate("attempts_known", worlds.attempts_known(made, column), f"write them again with {made}"))
 
 

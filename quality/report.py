@@ -188,7 +188,7 @@ def _cluster_card(cluster: FailureCluster, labels: dict[str, str]) -> Html:
     head = element(
         "summary",
         element("b", text(cluster.label)),
-        chip(cluster.pattern),
+        chip(cluster.called_text),
         chip(f"{cluster.size} failures, {cluster.share:.0%}"),
         chip(f"silhouette {cluster.silhouette:.2f}"),
         *origin,

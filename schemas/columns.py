@@ -61,7 +61,7 @@ TABLE_MEANINGS: dict[str, str] = {
     "injected_tasks": "Tasks with a failure pattern written into their wording, before they are replayed.",
     "sft_trajectories": "The expert's demonstrations.",
     "source_trajectories": "What the explorer really did in the training databases.",
-    "exploration_attempts": "Each try of a model to explore for a pattern, in vain or not; programs leave none.",
+    "exploration_attempts": "Tries to explore for a pattern: of a model each, of a program those kept.",
     "writing_attempts": "Each try of a model to write a task, in vain or not; programs leave none.",
     "validation_rollouts": "Episodes of the policy under test on the validation tasks.",
     "baseline_test_rollouts": "Episodes of the untrained and the SFT policy, or of a served model, on the test tasks.",

@@ -17,6 +17,7 @@ from schemas.errors import ConfigError, WarehouseError
 from schemas.fields import NUMBERS, nested_record
 from schemas.records import Change, Criteria, DatabaseRow, Goal, Identity, Record, Scenario, Trajectory
 from schemas.results import (
+    Attempt,
     Checkpoint,
     Explanation,
     FailureCluster,
@@ -111,6 +112,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration(Scenario, "writers at endpoints say what their wording must not give away", adds=("never_said",)),
     Migration(Criteria, "infeasible tasks say what may not be done", adds=("forbidden",)),
+    Migration(FailureCluster, "a cluster asks for what its members are called", adds=("patterns",)),
+    Migration(Attempt, "Programs explore without a prompt: its version may be empty."),
 )
 """Every change since schema version 1. Append only: the place in the list is the order in which rows are changed."""
 

@@ -102,6 +102,15 @@ class Explanation(Record):
     """Set when no vote could be read: blame and pattern are then unknown."""
 
 
+class PatternCount(Record):
+    """How many failures are called by one pattern."""
+
+    pattern: Name
+    """As the judge calls it."""
+    size: Annotated[int, Unit("explanations")] = Field(ge=1)
+    """Explanations that name it."""
+
+
 class FailureCluster(Record):
     """Explanations with one cause."""
 
@@ -113,6 +122,8 @@ class FailureCluster(Record):
     """Words that tell the cluster from the others, most telling first."""
     pattern: Name
     """The pattern that most members' explanations name."""
+    patterns: tuple[PatternCount, ...] = ()
+    """All patterns that they name, most frequent first: one cause may spoil tasks of several."""
     size: Annotated[int, Unit("explanations")] = Field(ge=1)
     """Members of the cluster."""
     share: Annotated[float, Unit("share")] = Field(gt=0, le=1)
@@ -133,6 +144,17 @@ class FailureCluster(Record):
     """Name and hash of the prompt file that asked a model for the label, empty when nobody was asked."""
     parse_error: str = ""
     """Set when the model's label could not be read: the terms are then the label."""
+
+    @property
+    def called(self) -> dict[str, int]:
+        """Pattern -> members that are called so; clusters that were stored without: all by the cluster's pattern."""
+        return {each.pattern: each.size for each in self.patterns} or {self.pattern: self.size}
+
+    @property
+    def called_text(self) -> str:
+        """For people: `wrong_order 59, wrong_address 28`, one name alone without its number."""
+        called = self.called
+        return ", ".join(f"{name} {size}" for name, size in called.items()) if len(called) > 1 else self.pattern
 
 
 class Checkpoint(Record):
@@ -246,7 +268,10 @@ class PassHatK(Record):
 
 
 class Attempt(Record):
-    """One try of a model to explore for a pattern, or to write a task with it: what it became, or why nothing did."""
+    """One try to explore for a pattern, or to write a task with it: what it became, or why nothing did.
+
+    Models leave every try. Programs, of which thousands are in vain, leave the explorations that are kept.
+    """
 
     attempt_id: Name
     """Id of the attempt, from what was asked and who did it."""
@@ -261,15 +286,15 @@ class Attempt(Record):
     task_id: str | None = None
     """The task that was written."""
     n_replies: int = Field(ge=0)
-    """Replies of the model, repairs included."""
+    """Replies of the model, repairs included; 0 for a program."""
     reason: Name
     """`ok`, or why nothing was kept."""
     parse_error: str = ""
     """Why the last reply did not fit the schema or what it was written from, empty when it did."""
     made_by: Name
-    """Model and prompt, such as `strong/writer@1f0c9a2b77d0`."""
-    prompt_version: Name
-    """Name and hash of the prompt file."""
+    """Model and prompt, such as `strong/writer@1f0c9a2b77d0`, or name and version of the program."""
+    prompt_version: str = ""
+    """Name and hash of the prompt file, empty for a program."""
 
 
 class Verdict(Record):

@@ -56,7 +56,7 @@ _REJECTION_REASONS = View(
 
 _TASK_YIELD = View(
     "task_yield",
-    "What became of each pattern: explored, kept, written, rejected by which check, accepted; attempts are models'.",
+    "What became of each pattern: explored, kept, written, rejected by which check, accepted; vain tries are models'.",
     # Reasons of `env_sim.task_checks` begin with the check's name; others come from the replay alone.
     """
     with steps as (

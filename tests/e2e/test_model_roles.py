@@ -151,13 +151,15 @@ def test_roles_mix_a_program_goes_on_from_a_model_and_a_model_from_a_program(tmp
         explored = maker(server, "explorer").explored(plan)
         by_program = maker(server, "explorer").written(plan, explored.rows, explored.attempts, ())
         found = maker(server, "writer").explored(plan)
-        by_model = maker(server, "writer").written(plan, found.rows, (), ())
+        by_model = maker(server, "writer").written(plan, found.rows, found.attempts, ())
         read_by_program = maker(server, "writer").checked(by_model.rows, (), by_model.attempts)
         read_by_model = maker(server, "reader").checked([task for _, task in models.made], (), ())
     assert {row.policy for row in explored.rows} == {"explorer"} and {row.policy for row in found.rows} == {"planner"}
     assert by_program.rows and {task.made_by for task in by_program.rows} == {"grammar-writer/1"}
     assert by_model.rows and all(task.made_by.startswith("strong/writer@") for task in by_model.rows)
-    assert not found.attempts and len(by_model.attempts) >= len(by_model.rows)
+    assert {row.trajectory_id for row in found.attempts} == {row.trajectory_id for row in found.rows}
+    assert {(row.reason, row.n_replies, row.prompt_version) for row in found.attempts} == {("ok", 0, "")}
+    assert len(by_model.attempts) >= len(by_model.rows)
     assert [verdict.reason for made in (read_by_program, read_by_model) for verdict in made.rows].count("ok") == len(
         read_by_program.rows
     ) + len(models.made)

@@ -10,16 +10,16 @@ from env_sim.pool import (
     build_pool,
     distinct_tasks,
     inject_tasks,
+    occasions,
     pattern_table,
     plan_patterns,
     rejection_table,
     rescored,
-    useful_sources,
     wording_key,
 )
 from env_sim.reward import RewardConfig, total_reward
 from env_sim.tasks import explore
-from schemas import FailureCluster, Verdict
+from schemas import FailureCluster, PatternCount, Verdict
 from tests.fixtures.retail import databases, tasks
 
 PATTERNS = ["wrong_order", "wrong_variant", "mixed_items", "ended_early"]
@@ -49,6 +49,18 @@ def test_patterns_are_wanted_in_proportion_to_the_sizes_of_their_clusters():
     plan = plan_patterns("clusters", clusters, PATTERNS, "none", config(60))
     assert plan.counts == {"wrong_order": 50, "wrong_variant": 10}
     assert plan.clusters["wrong_order"] == {"a": 30, "c": 20}
+
+
+def test_a_cluster_asks_for_what_its_members_are_called_not_for_its_majority_alone():
+    called = [
+        PatternCount(pattern="wrong_order", size=13),
+        PatternCount(pattern="wrong_variant", size=6),
+        PatternCount(pattern="other", size=4),
+    ]
+    mixed = cluster("a", "wrong_order", 23).model_copy(update={"patterns": tuple(called)})
+    plan = plan_patterns("clusters", [mixed], PATTERNS, "none", config(23))
+    assert plan.counts == {"wrong_order": 14, "wrong_variant": 7, "mixed_items": 1, "ended_early": 1}
+    assert plan.clusters == {name: {"a": count} for name, count in plan.counts.items()}
 
 
 def test_a_cluster_asks_for_each_pattern_that_its_own_is_part_of():
@@ -95,8 +107,8 @@ def test_injected_tasks_name_a_cluster_that_asked_for_their_pattern_and_come_fro
     plan = plan_patterns("clusters", clusters, PATTERNS, "none", config(20, 0.2))
     rows = databases()
     explorations = islice(explore("retail", list(rows.values()), 5), 3000)
-    sources = useful_sources("retail", rows, explorations, plan, config(20), 1)
-    made = inject_tasks("retail", rows, sources, plan, 2)
+    kept = occasions("retail", rows, explorations, plan, config(20), 1)
+    made = inject_tasks("retail", rows, kept, plan, 2)
     assert Counter(task.pattern for task in made) == plan.counts
     assert Counter((task.pattern, task.cluster_id) for task in made) == {
         ("none", None): 4,
@@ -104,8 +116,9 @@ def test_injected_tasks_name_a_cluster_that_asked_for_their_pattern_and_come_fro
         ("wrong_variant", "b"): 2,
         ("ended_early", "c"): 8,
     }
-    assert {task.source_trajectory_id for task in made} <= {source.trajectory_id for source in sources}
-    assert made == inject_tasks("retail", rows, sources, plan, 2)
+    kept_for = {source.trajectory_id: pattern for source, pattern in kept}
+    assert all(kept_for[task.source_trajectory_id or ""] == task.pattern for task in made)
+    assert made == inject_tasks("retail", rows, kept, plan, 2)
 
 
 def test_the_pool_holds_each_task_once_under_the_round_that_brought_it_first():

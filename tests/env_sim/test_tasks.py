@@ -1,5 +1,6 @@
 import re
 from collections import Counter
+from itertools import islice
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from env_sim.episode import Episode, run_episode
 from env_sim.reward import RewardConfig, Scorer, count_repeats, total_reward
 from env_sim.sessions import render_dialogue
 from env_sim.task_kits import load_task_kit
-from env_sim.tasks import demonstrate, make_tasks, pattern_counts, replay, standard_mix
+from env_sim.tasks import demonstrate, explore, make_tasks, pattern_counts, replay, standard_mix, write_tasks
 from schemas import ConfigError, Criteria, Message, StopReason, Task, TaskError, ToolCall
 from tests.fixtures.identification import identify
 from tests.fixtures.retail import database_row, databases, task_of, tasks
@@ -222,6 +223,20 @@ def test_an_unknown_pattern_or_domain_is_named():
         KIT.write_task(source, None, "nope", None)
     with pytest.raises(ConfigError, match="task kit\\[nowhere\\]"):
         load_task_kit("nowhere")
+
+
+def test_a_patterns_tasks_are_a_fair_draw_whatever_else_is_wanted_beside_them():
+    def changed_items(beside: dict[str, int]) -> float:
+        sources = islice(explore("retail", list(databases().values()), 3), 12000)
+        made = write_tasks("retail", databases(), sources, {"lost_in_search": 160, **beside}, 4)
+        tools = [task.criteria.writes[0].name for _, task in made if task.pattern == "lost_in_search"]
+        assert len(tools) == 160
+        return sum("items" in tool for tool in tools) / 160
+
+    alone = changed_items({})
+    # All of them change items; three standard errors of the difference are 0.17.
+    greedy = ("wrong_variant", "mixed_items", "variant_not_asked", "ambiguous_name", "stale_intent")
+    assert changed_items(dict.fromkeys(greedy, 160)) == pytest.approx(alone, abs=0.17)
 
 
 def test_too_few_occasions_for_a_pattern_are_an_error_that_names_it():

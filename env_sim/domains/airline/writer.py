@@ -16,9 +16,7 @@ MADE_BY = "airline-grammar-writer/1"
 _OPERATORS = {pattern.name: pattern.operator for pattern in PATTERNS}
 
 
-def write_task(
-    source: Trajectory, base: Database, pattern: str, rng: Random, cluster_id: str | None = None
-) -> Task | None:
+def write_task(source: Trajectory, base: Database, pattern: str, rng: Random) -> Task | None:
     """Word a source trajectory as a task that provokes a pattern; None when the trajectory doesn't allow it.
 
     Raises:
@@ -54,7 +52,6 @@ def write_task(
     return Task(
         task_id=task_id(**content),
         source_trajectory_id=source.trajectory_id,
-        cluster_id=cluster_id,
         made_by=MADE_BY,
         **content,
     )

@@ -143,7 +143,8 @@ def _told_otherwise(goal: Goal, meant: Action, trajectory: Trajectory) -> set[st
     untold = any(detail.topic == "variant" for detail in goal.details)
     if isinstance(new, list) and len(new) == 1 and in_full and not untold:
         values = _options(trajectory, str(new[0]))
-        if any(not re.search(rf"\b{re.escape(value.lower())}\b", said) for value in values):
+        # A hyphen joins: `battery-powered` does not say the value `battery`.
+        if any(not re.search(rf"(?<![\w-]){re.escape(value.lower())}(?![\w-])", said) for value in values):
             found.add("new_item_ids")
     return found
 

@@ -18,9 +18,7 @@ __all__ = ["identity_of", "write_eased", "write_task"]
 MADE_BY = "grammar-writer/1"
 
 
-def write_task(
-    source: Trajectory, base: Database, pattern: str, rng: Random, cluster_id: str | None = None
-) -> Task | None:
+def write_task(source: Trajectory, base: Database, pattern: str, rng: Random) -> Task | None:
     """Word a source trajectory as a task that provokes a pattern, or several (`a+b`); None when it doesn't allow it.
 
     Raises:
@@ -28,7 +26,7 @@ def write_task(
     """
     parts_of(pattern)
     draft = draft_of(pattern, _wishes(source, base), rng)
-    return _task(source, base, pattern, draft, rng, cluster_id)
+    return _task(source, base, pattern, draft, rng)
 
 
 def write_eased(source: Trajectory, base: Database, pattern: str, rng: Random) -> Task | None:
@@ -58,9 +56,7 @@ def _first_item(wish: WishView) -> WishView:
     return view(wish.base, wish.user["user_id"], Action(name=wish.tool, arguments=arguments))
 
 
-def _task(
-    source: Trajectory, base: Database, pattern: str, draft: Draft | None, rng: Random, cluster_id: str | None = None
-) -> Task | None:
+def _task(source: Trajectory, base: Database, pattern: str, draft: Draft | None, rng: Random) -> Task | None:
     said = say(draft, rng) if draft else None
     if draft is None or said is None:
         return None
@@ -79,7 +75,6 @@ def _task(
     return Task(
         task_id=task_id(**content),
         source_trajectory_id=source.trajectory_id,
-        cluster_id=cluster_id,
         made_by=MADE_BY,
         **content,
     )
