@@ -5,12 +5,13 @@ had, and hands over where that is the goal. That it comes through says that the 
 understood it; whether the words let anyone understand it is the reader's part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from env_sim.conduct import says_yes
-from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
+from env_sim.dialogue import Ask, Confirm, Deny, Done
+from env_sim.planned_policy import PlannedPolicy, say
 from env_sim.world import Domain
-from schemas import Action, Goal, Message, Task, ToolCall
+from schemas import Goal, Message, Task
 
 __all__ = ["Follower"]
 
@@ -18,23 +19,16 @@ MAX_LISTINGS = 4
 """Of one wish: a remark, a change of mind and an evasive answer each ask for one more."""
 
 
-class Follower:
+class Follower(PlannedPolicy):
     """Message-level policy; one per episode."""
 
     def __init__(self, task: Task, domain: Domain) -> None:
         """Plan over the task."""
+        super().__init__()
         self._task, self._domain = task, domain
-        self._heard = ""
-        self._calls = 0
-        self._plan = self._solve()
 
-    def act(self, messages: Sequence[Message]) -> Message:
-        """The next message; once the plan has ended, that all is done, until the user leaves."""
-        self._heard = messages[-1].content
-        return next(self._plan, _say(Done()))
-
-    def _solve(self) -> Iterator[Message]:
-        yield _say(Ask("identity"))
+    def _talk(self) -> Iterator[Message]:
+        yield say(Ask("identity"))
         for action in self._task.reference:
             if action.name not in self._domain.write_tools:
                 # The last call of a task that ends with it.
@@ -42,27 +36,18 @@ class Follower:
         for place, goal in enumerate(self._task.scenario.goals, start=1):
             yield from self._serve(goal)
             if place >= self._task.scenario.raised_in_opening:
-                yield _say(Done())
+                yield say(Done())
 
     def _serve(self, goal: Goal) -> Iterator[Message]:
         for topic in dict.fromkeys(detail.topic for detail in goal.details):
-            yield _say(Ask(topic))
+            yield say(Ask(topic))
         for _ in goal.preferences:
-            yield _say(Deny())
+            yield say(Deny())
         if goal.accepted is None:
-            yield _say(Deny())
+            yield say(Deny())
             return
         for _ in range(MAX_LISTINGS):
-            yield _say(Confirm(goal.accepted))
+            yield say(Confirm(goal.accepted))
             if says_yes(self._heard):
                 yield self._call(goal.accepted)
                 return
-
-    def _call(self, action: Action) -> Message:
-        self._calls += 1
-        call = ToolCall(id=f"call-{self._calls}", name=action.name, arguments=action.arguments)
-        return Message(role="assistant", tool_calls=(call,))
-
-
-def _say(act: Act) -> Message:
-    return Message(role="assistant", content=act_text(act))

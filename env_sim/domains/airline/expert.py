@@ -8,11 +8,12 @@ uses is found by copying what follows the same words.
 import re
 from collections.abc import Iterator, Sequence
 
-from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
+from env_sim.dialogue import Ask, Confirm, Deny, Done
 from env_sim.domains.airline.explorer import TRANSFER, searches
 from env_sim.domains.airline.views import JsonObject
+from env_sim.planned_policy import PlannedPolicy, say
 from env_sim.world import Database
-from schemas import Action, Goal, Message, Task, ToolCall
+from schemas import Action, Goal, Message, Task
 
 __all__ = ["Expert"]
 
@@ -20,29 +21,21 @@ _RESERVATION = re.compile(r"\breservation ([A-Z0-9]{6})\b")
 _OTHER_TRIP = re.compile(r"payment method of my trip from ([A-Z]{3}) to ([A-Z]{3})")
 
 
-class Expert:
+class Expert(PlannedPolicy):
     """Message-level policy; one per episode."""
 
     def __init__(self, task: Task, base: Database) -> None:
         """Plan over the task's scenario."""
+        super().__init__()
         self._task = task
         self._base = base
         self._user = base.tables["users"][task.scenario.identity.user_id]
         self._seen: set[str] = set()
-        self._calls = 0
-        self._heard = ""
-        self._plan = self._solve()
 
-    def act(self, messages: Sequence[Message]) -> Message:
-        """Next message of the plan; reads the user's last words where the plan depends on them."""
-        self._heard = messages[-1].content
-        # A plan that ends before the user is content was refused something; the user's patience ends such a talk.
-        return next(self._plan, None) or _say(Done())
-
-    def _solve(self) -> Iterator[Message]:
+    def _talk(self) -> Iterator[Message]:
         user_id = self._user["user_id"]
         if user_id not in self._heard:
-            yield _say(Ask("identity"))
+            yield say(Ask("identity"))
         yield self._call(Action(name="get_user_details", arguments={"user_id": user_id}))
         for index, goal in enumerate(self._task.scenario.goals):
             if goal.action is None:
@@ -50,11 +43,11 @@ class Expert:
                     yield self._call(TRANSFER)
                     return
                 yield from self._look_at(_RESERVATION.findall(goal.request))
-                yield _say(Deny(), self._header(_RESERVATION.findall(goal.request)[0]))
+                yield say(Deny(), self._header(_RESERVATION.findall(goal.request)[0]))
                 continue
             yield from self._fulfil(goal, goal.action)
             if index + 1 >= self._task.scenario.raised_in_opening:
-                yield _say(Done())
+                yield say(Done())
 
     def _fulfil(self, goal: Goal, wanted: Action) -> Iterator[Message]:
         named = _RESERVATION.findall(goal.request)
@@ -63,13 +56,13 @@ class Expert:
         if (touches and not named) or _OTHER_TRIP.search(goal.request):
             yield from self._look_at(self._user["reservations"])
         for topic in [detail.topic for detail in goal.details]:
-            yield _say(Ask(topic))
+            yield say(Ask(topic))
         yield from self._search(wanted)
-        yield _say(Confirm(wanted), self._grounds(goal, wanted))
+        yield say(Confirm(wanted), self._grounds(goal, wanted))
         if goal.change:
             wanted = goal.change.action
             yield from self._search(wanted)
-            yield _say(Confirm(wanted), self._grounds(goal, wanted))
+            yield say(Confirm(wanted), self._grounds(goal, wanted))
         yield self._call(wanted)
 
     def _look_at(self, reservation_ids: Sequence[str]) -> Iterator[Message]:
@@ -108,12 +101,3 @@ class Expert:
     def _goes(self, reservation_id: str, route: Sequence[str]) -> bool:
         held: JsonObject = self._base.tables["reservations"][reservation_id]
         return (held["origin"], held["destination"]) == tuple(route)
-
-    def _call(self, action: Action) -> Message:
-        self._calls += 1
-        call = ToolCall(id=f"call-{self._calls}", name=action.name, arguments=action.arguments)
-        return Message(role="assistant", tool_calls=(call,))
-
-
-def _say(act: Act, reasoning: str = "") -> Message:
-    return Message(role="assistant", content=act_text(act), reasoning=reasoning)

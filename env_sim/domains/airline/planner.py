@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from env_sim.conduct import says_yes
-from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
+from env_sim.dialogue import Ask, Confirm, Deny, Done
 from env_sim.domains.airline.entity_numbers import FLIGHT_NUMBER
 from env_sim.domains.airline.permissions import forbidden, paid_bags
 from env_sim.domains.airline.word_rules import RESERVATION_ID
 from env_sim.domains.airline.write_tools import NOW
-from schemas import Action, Message, ToolCall
+from env_sim.planned_policy import WordSolver, say
+from schemas import Action, Message
 
 __all__ = ["WordPlanner"]
 
@@ -61,27 +62,15 @@ class _Departures(dict[str, Any]):
         return {"status": "available" if date > NOW[:10] else "landed"}
 
 
-class WordPlanner:
+class WordPlanner(WordSolver):
     """Message-level policy; one per episode."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.open_choices: list[str] = []
-        self._heard = ""
-        self._result = ""
-        self._calls = 0
+        super().__init__()
         self._refused = False
         self._user: dict[str, Any] = {}
         self._known = _Known()
-        self._plan = self._talk()
-
-    def act(self, messages: Sequence[Message]) -> Message:
-        """The next message; once nothing can be done, a refusal until the user leaves."""
-        if messages[-1].role == "tool":
-            self._result = messages[-1].content
-        else:
-            self._heard = messages[-1].content
-        return next(self._plan, _say(Deny()))
 
     @property
     def _trips(self) -> dict[str, Any]:
@@ -90,26 +79,26 @@ class WordPlanner:
     def _talk(self) -> Iterator[Message]:
         opening = self._heard
         if not _USER_ID.search(self._heard):
-            yield _say(Ask("identity"))
+            yield say(Ask("identity"))
         said = _USER_ID.search(self._heard)
         if said is None:
             return
-        yield self._call("get_user_details", user_id=said[0])
+        yield self._ask_tool("get_user_details", user_id=said[0])
         self._user = json.loads(self._result)
         self._known.tables["users"][said[0]] = self._user
         for reservation_id in self._user["reservations"]:
-            yield self._call("get_reservation_details", reservation_id=reservation_id)
+            yield self._ask_tool("get_reservation_details", reservation_id=reservation_id)
             self._known.add(json.loads(self._result))
         wishes = opening.split(" also, ")
         while True:
             for text in wishes:
                 tool = _tool(text)
                 if tool == "transfer_to_human_agents":
-                    yield self._call(tool, summary="out of scope")
+                    yield self._ask_tool(tool, summary="out of scope")
                     return
                 yield from self._book(text) if tool == "book_reservation" else self._fulfil(tool, text)
             if not self._refused:
-                yield _say(Done())
+                yield say(Done())
             wishes = [self._heard]
 
     def _book(self, text: str) -> Iterator[Message]:
@@ -117,7 +106,7 @@ class WordPlanner:
         number, date, way, cabin = (found.search(text) for found in (FLIGHT_NUMBER, _DATE, _FROM_TO, _CLASS))
         if not (number and date and way and cabin):
             return
-        yield self._call("search_direct_flight", origin=way[1], destination=way[2], date=date[0])
+        yield self._ask_tool("search_direct_flight", origin=way[1], destination=way[2], date=date[0])
         flight = next(each for each in json.loads(self._result) if each["flight_number"] == number[0])
         price, person = flight["prices"][cabin[1].replace(" ", "_")], {**self._user["name"], "dob": self._user["dob"]}
         arguments = {
@@ -133,32 +122,32 @@ class WordPlanner:
             "nonfree_baggages": 0,
             "insurance": "no",
         }
-        yield _say(Confirm(Action(name="book_reservation", arguments=arguments)))
-        yield self._call("book_reservation", **arguments)
+        yield say(Confirm(Action(name="book_reservation", arguments=arguments)))
+        yield self._ask_tool("book_reservation", **arguments)
 
     def _fulfil(self, tool: str, text: str) -> Iterator[Message]:
         """Choose the trip, ask where words leave a choice, list the action, carry it out; refuse what is forbidden."""
         self._refused = False
         trips = self._fitting(text)
         if len(trips) > 1:
-            yield _say(Ask("reservation"))
+            yield say(Ask("reservation"))
             trips = self._fitting(f"{text} {self._heard}") or trips
         trip = self._only("reservation", trips)
         days = {each["date"] for each in trip["flights"]} if trip else set()
         if tool == "move" and not set(_DATE.findall(text)) - days:
-            yield _say(Ask("date"))
+            yield say(Ask("date"))
             text = f"{text} {self._heard}"
         action = self._action(tool, text, trip) if trip else None
         if action is None or forbidden(self._known, action, covered=bool(_COVERED.search(text))):
             self._refused = True
-            yield _say(Deny())
+            yield say(Deny())
             return
-        yield _say(Confirm(action))
+        yield say(Confirm(action))
         if not says_yes(self._heard):
             # What is said last counts, and is read first.
             yield from self._fulfil(tool, f"{self._heard} {text}")
             return
-        yield self._call(action.name, **action.arguments)
+        yield self._call(action)
 
     def _fitting(self, text: str) -> list[Any]:
         """The trips that the words can mean."""
@@ -221,17 +210,6 @@ class WordPlanner:
         methods = self._user["payment_methods"].items()
         return self._only("payment", [key for key, method in methods if method["source"] == kind])
 
-    def _only(self, topic: str, fitting: list[Any]) -> Any:
-        """The one record that fits; of several the first, noted as an open choice."""
-        if len(fitting) > 1:
-            self.open_choices.append(f"{len(fitting)} {topic} records fit the words")
-        return fitting[0] if fitting else None
-
-    def _call(self, name: str, **arguments: Any) -> Message:
-        self._calls += 1
-        call = ToolCall(id=f"call-{self._calls}", name=name, arguments=arguments)
-        return Message(role="assistant", tool_calls=(call,))
-
 
 def _tool(text: str) -> str:
     """The write that the words ask for; of the two changes of flights, which one."""
@@ -246,7 +224,3 @@ def _tool(text: str) -> str:
     if _CLASS.search(text):
         return "cabin"
     return "move" if _DATE.search(text) else "transfer_to_human_agents"
-
-
-def _say(act: Act) -> Message:
-    return Message(role="assistant", content=act_text(act))

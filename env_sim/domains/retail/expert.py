@@ -10,44 +10,41 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from env_sim.compact import AND
-from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
+from env_sim.dialogue import Ask, Confirm, Deny, Done
 from env_sim.domains.retail.compact import ADDRESS_FIELDS, LIST_END, address_line
 from env_sim.domains.retail.explorer import TRANSFER, product_ids
 from env_sim.domains.retail.lexicon import HOME_ADDRESS, KINDS, in_other_words
 from env_sim.domains.retail.views import METHOD_NAMES, WishView, order_names, values, view
+from env_sim.planned_policy import PlannedPolicy, say
 from env_sim.world import Database
-from schemas import Action, Goal, Message, Task, ToolCall
+from schemas import Action, Goal, Message, Task
 
 _ORDER_ID = re.compile(r"#W\d{7}")
 _OTHER_ORDER = re.compile(r"of my order with the ([\w -]+?)(?=[.?!]| and |,|$)")
 _BEHIND_THING = re.compile(r" (?:for|to) ")
 
 
-class Expert:
+class Expert(PlannedPolicy):
     """Message-level policy; one per episode."""
 
     def __init__(self, task: Task, base: Database) -> None:
         """Plan over the task's scenario."""
+        super().__init__()
         self._task = task
         self._base = base
         self._user = base.tables["users"][task.scenario.identity.user_id]
         self._seen: set[str] = set()
-        self._calls = 0
-        self._heard = ""
         self._noticed = ""
-        self._plan = self._solve()
 
     def act(self, messages: Sequence[Message]) -> Message:
-        """Next message of the plan; reads the user's last words where the plan depends on them."""
-        self._heard = messages[-1].content
-        # A plan that ends before the user is content was refused something; the user's patience ends such a talk.
-        message = next(self._plan, None) or _say(Done())
+        """The plan's next message, with what was noticed before it."""
+        message = super().act(messages)
         if self._noticed:
             message = message.model_copy(update={"reasoning": f"{self._noticed}{message.reasoning}".strip()})
             self._noticed = ""
         return message
 
-    def _solve(self) -> Iterator[Message]:
+    def _talk(self) -> Iterator[Message]:
         yield from self._authenticate()
         goals = self._task.scenario.goals
         for index, goal in enumerate(goals):
@@ -59,12 +56,12 @@ class Expert:
                 continue
             yield from self._fulfil(goal, goal.action)
             if index + 1 >= self._task.scenario.raised_in_opening:
-                yield _say(Done())
+                yield say(Done())
 
     def _authenticate(self) -> Iterator[Message]:
         who = self._task.scenario.identity
         if "my email is" not in self._heard and "my name is" not in self._heard:
-            yield _say(Ask("identity"))
+            yield say(Ask("identity"))
         if who.email:
             yield self._call(Action(name="find_user_id_by_email", arguments={"email": who.email}))
         else:
@@ -75,7 +72,7 @@ class Expert:
     def _refuse(self, goal: Goal) -> Iterator[Message]:
         named = _ORDER_ID.findall(goal.request)
         yield from self._look_at(named)
-        yield _say(Deny(), " ".join(self._header(order_id) for order_id in named))
+        yield say(Deny(), " ".join(self._header(order_id) for order_id in named))
 
     def _fulfil(self, goal: Goal, wanted: Action) -> Iterator[Message]:
         named = _ORDER_ID.findall(goal.request)
@@ -86,26 +83,26 @@ class Expert:
             yield from self._search(goal)
         topics = {detail.topic for detail in goal.details}
         if "order" in topics or goal.remarks:
-            yield _say(Ask("order"))
+            yield say(Ask("order"))
         if "item" in topics:
-            yield _say(Ask("item"), self._of_one_kind(goal, wanted))
+            yield say(Ask("item"), self._of_one_kind(goal, wanted))
         if needs_order:
             yield from self._look_at_products(wanted)
         if "variant" in topics:
-            yield _say(Ask("variant"))
+            yield say(Ask("variant"))
         yield from self._agree(goal, wanted)
         yield self._call(goal.accepted or wanted)
 
     def _agree(self, goal: Goal, wanted: Action) -> Iterator[Message]:
         """List until the user says yes: a late hint, a new mind and an evasive answer each ask for one more listing."""
         listed = self._guess(goal, wanted) if goal.remarks else wanted
-        yield _say(Confirm(listed), self._grounds(goal, listed))
+        yield say(Confirm(listed), self._grounds(goal, listed))
         if goal.change or goal.remarks:
             yield from self._look_at(_ORDER_ID.findall(self._heard))
             listed = goal.accepted or wanted
-            yield _say(Confirm(listed), self._grounds(goal, listed))
+            yield say(Confirm(listed), self._grounds(goal, listed))
         if goal.hesitation:
-            yield _say(Confirm(listed), self._grounds(goal, listed))
+            yield say(Confirm(listed), self._grounds(goal, listed))
 
     def _guess(self, goal: Goal, wanted: Action) -> Action:
         """The wish on the first order that fits what was said until now."""
@@ -216,11 +213,6 @@ class Expert:
             return f"{method['source']} {method_id}"
         return ""
 
-    def _call(self, action: Action, reasoning: str = "") -> Message:
-        self._calls += 1
-        call = ToolCall(id=f"call-{self._calls}", name=action.name, arguments=action.arguments)
-        return Message(role="assistant", reasoning=reasoning, tool_calls=(call,))
-
 
 def _other_words(goal: Goal, wish: WishView) -> str:
     """What the request says of the variant in other words, each with the value behind it."""
@@ -228,7 +220,3 @@ def _other_words(goal: Goal, wish: WishView) -> str:
         pair for variant in wish.variants for pair in zip(in_other_words(values(variant)), values(variant), strict=True)
     ]
     return " ".join(f"{other} {value}" for other, value in said if f" {other} " in goal.request and other != value)
-
-
-def _say(act: Act, reasoning: str = "") -> Message:
-    return Message(role="assistant", content=act_text(act), reasoning=reasoning.strip())

@@ -16,8 +16,9 @@ from env_sim.dialogue import Confirm, Done
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
 from env_sim.domains.retail.lexicon import HOME_ADDRESS, TOLD_REASONS
 from env_sim.domains.retail.patterns import parts_of
-from env_sim.domains.retail.planner import STATUS, JsonObject, WordPlanner, say
+from env_sim.domains.retail.planner import STATUS, JsonObject, WordPlanner
 from env_sim.domains.retail.reading import Wish
+from env_sim.planned_policy import say
 from env_sim.task_kits import Guess
 from schemas import Message
 
@@ -73,24 +74,24 @@ class NaiveAgent(WordPlanner):
         """List the action once; without a yes, or when a record is missing or a tool refuses, it is over."""
         orders = self._fitting_orders(wish)
         if (wish.tool not in STATUS and wish.tool != "modify_user_address") or (wish.tool in STATUS and not orders):
-            yield self._call("transfer_to_human_agents", summary="out of scope")
+            yield self._ask_tool("transfer_to_human_agents", summary="out of scope")
             return
         order = self._only("order", orders) if orders else None
         variants: list[str] = []
         for item, words in zip(self._items(wish, order), wish.targets, strict=False):
-            yield self._call("get_product_details", product_id=item["product_id"])
+            yield self._ask_tool("get_product_details", product_id=item["product_id"])
             fitting = _variants_as_said(json.loads(self._result), item, words)
             if not fitting:
-                yield self._call("transfer_to_human_agents", summary="no such variant")
+                yield self._ask_tool("transfer_to_human_agents", summary="no such variant")
                 return
             variants.append(self._only("variant", fitting))
         action = self._action(self._with_address(wish, order), order, variants)
         yield say(Confirm(action))
         if not says_yes(self._heard):
             return
-        yield self._call(action.name, **action.arguments)
+        yield self._call(action)
         if self._result.startswith("Error"):
-            yield self._call("transfer_to_human_agents", summary="the tool refuses")
+            yield self._ask_tool("transfer_to_human_agents", summary="the tool refuses")
 
     def _fitting_orders(self, wish: Wish) -> list[str]:
         """The numbered order whatever its state; else those that hold all the things, or one of them."""

@@ -6,15 +6,16 @@ asks when more than one order, thing or variant is left. What still fits after t
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from env_sim.conduct import says_yes
-from env_sim.dialogue import Act, Ask, Confirm, Deny, Done, act_text
+from env_sim.dialogue import Ask, Confirm, Deny, Done
 from env_sim.domains.retail.compact import ADDRESS_FIELDS
 from env_sim.domains.retail.reading import Reader, Wish, fits, fitting_variants
-from schemas import Action, Message, ToolCall
+from env_sim.planned_policy import WordSolver, say
+from schemas import Action, Message
 
 __all__ = ["STATUS", "WordPlanner"]
 
@@ -32,28 +33,16 @@ STATUS = {
 """Write to an order -> the status that the order must have."""
 
 
-class WordPlanner:
+class WordPlanner(WordSolver):
     """Message-level policy; one per episode."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.open_choices: list[str] = []
-        self._heard = ""
-        self._result = ""
-        self._calls = 0
+        super().__init__()
         self._refused = False
         self._user: dict[str, Any] = {}
         self._orders: dict[str, dict[str, Any]] = {}
         self._reader = Reader(self._orders)
-        self._plan = self._talk()
-
-    def act(self, messages: Sequence[Message]) -> Message:
-        """The next message; once nothing can be done, a refusal until the user leaves."""
-        if messages[-1].role == "tool":
-            self._result = messages[-1].content
-        else:
-            self._heard = messages[-1].content
-        return next(self._plan, say(Deny()))
 
     def _talk(self) -> Iterator[Message]:
         wishes = self._heard.split(" also, ")
@@ -64,7 +53,7 @@ class WordPlanner:
             for text in wishes:
                 for wish in self._parts(self._reader.read(text)):
                     if wish.tool == "transfer_to_human_agents":
-                        yield self._call(wish.tool, summary="out of scope")
+                        yield self._ask_tool(wish.tool, summary="out of scope")
                         return
                     yield from self._fulfil(wish)
             if not self._refused:
@@ -75,7 +64,7 @@ class WordPlanner:
         """Find the user and read all their orders."""
         yield from self._find_user()
         for order_id in self._user.get("orders", ()):
-            yield self._call("get_order_details", order_id=order_id)
+            yield self._ask_tool("get_order_details", order_id=order_id)
             self._orders[order_id] = json.loads(self._result)
 
     def _find_user(self) -> Iterator[Message]:
@@ -83,11 +72,11 @@ class WordPlanner:
             yield say(Ask("identity"))
         email, names = _EMAIL.search(self._heard), _NAME_ZIP.search(self._heard)
         if email:
-            yield self._call("find_user_id_by_email", email=email[0])
+            yield self._ask_tool("find_user_id_by_email", email=email[0])
         elif names:
-            yield self._call("find_user_id_by_name_zip", first_name=names[1], last_name=names[2], zip=names[3])
+            yield self._ask_tool("find_user_id_by_name_zip", first_name=names[1], last_name=names[2], zip=names[3])
         if self._result and not self._result.startswith("Error"):
-            yield self._call("get_user_details", user_id=self._result)
+            yield self._ask_tool("get_user_details", user_id=self._result)
             self._user = json.loads(self._result)
 
     def _parts(self, wish: Wish) -> list[Wish]:
@@ -113,7 +102,7 @@ class WordPlanner:
             wish = replace(wish, items=(self._reader.named(self._heard) or wish.items[0], *wish.items[1:]))
         variants: list[str] = []
         for place, item in enumerate(self._items(wish, order)) if wish.targets else ():
-            yield self._call("get_product_details", product_id=item["product_id"])
+            yield self._ask_tool("get_product_details", product_id=item["product_id"])
             product = json.loads(self._result)
             fitting = fitting_variants(product, item, wish.targets[place])
             if len(fitting) != 1:
@@ -127,7 +116,7 @@ class WordPlanner:
             del self.open_choices[choices:]
             yield from self._fulfil(self._reader.amended(wish, self._heard))
             return
-        yield self._call(action.name, **action.arguments)
+        yield self._call(action)
 
     def _fitting_orders(self, wish: Wish) -> list[str]:
         """The user's orders that the words can mean and the rules allow."""
@@ -174,19 +163,3 @@ class WordPlanner:
             return self._orders[order_id]["payment_history"][0]["payment_method_id"]
         methods = self._user["payment_methods"].items()
         return self._only("payment", [key for key, method in methods if method["source"] == wish.method])
-
-    def _only(self, topic: str, fitting: list[Any]) -> Any:
-        """The one record that fits; of several the first, noted as an open choice."""
-        if len(fitting) > 1:
-            self.open_choices.append(f"{len(fitting)} {topic} records fit the words")
-        return fitting[0] if fitting else None
-
-    def _call(self, name: str, **arguments: Any) -> Message:
-        self._calls += 1
-        call = ToolCall(id=f"call-{self._calls}", name=name, arguments=arguments)
-        return Message(role="assistant", tool_calls=(call,))
-
-
-def say(act: Act) -> Message:
-    """An act as a message."""
-    return Message(role="assistant", content=act_text(act))
