@@ -67,8 +67,8 @@ class Profile(Settings):
     start_from: Literal["sft", "previous_rl"] = "sft"
     """Checkpoint that each round's RL starts from; `sft` keeps rounds comparable on one budget."""
     average_rounds: bool = True
-    """A round's policy is the mean of the weights of all rounds' runs so far, if they start from `sft`: the noise of a
-    run is as large as what it learns, and the runs' noises cancel."""
+    """A round's policy is the mean of the weights of all rounds' runs so far, if they start from `sft`, each weighing
+    as many steps as it took: the noise of a run is as large as what it learns, and the runs' noises cancel."""
     mix: MixConfig = defaults(MixConfig)
     databases: Databases = defaults(Databases)
     tasks: Tasks = defaults(Tasks)

@@ -31,12 +31,10 @@ def _start(stage: Stage) -> Checkpoint:
     return stage.read(Checkpoint, "sft_checkpoint", BOOTSTRAP)[0]
 
 
-def _earlier(stage: Stage) -> tuple[Checkpoint | None, int]:
-    """The mean of the rounds' runs before this one, which is the policy under test, and how many runs that is."""
-    n_earlier = len(stage.rounds) - 1
-    if not n_earlier or not stage.profile.average_rounds or stage.profile.start_from != "sft":
-        return None, 0
-    return stage.read(Checkpoint, "round_policy")[0], n_earlier
+def _earlier(stage: Stage) -> Checkpoint | None:
+    """The mean of the rounds' runs before this one, which is the policy under test; None when this run stands alone."""
+    averages = stage.profile.average_rounds and stage.profile.start_from == "sft"
+    return stage.read(Checkpoint, "round_policy")[0] if averages and len(stage.rounds) > 1 else None
 
 
 def _spec(name: str, description: str) -> dg.AssetSpec:
@@ -65,9 +63,9 @@ def rl_training(
     stage = Stage(context, warehouse, profile)
     learner, seed = trainer.build(stage.profile, stage.warehouse), stage.seed("rl")
     pool, databases, start = stage.read(PoolTask, "task_pool"), stage.databases("train"), _start(stage)
-    version, (earlier, n_earlier) = stage.versions["task_pool"], _earlier(stage)
+    version, earlier = stage.versions["task_pool"], _earlier(stage)
     name = f"rl-{stage.round}"
-    result = learner.rl_checkpoint(start, name, pool, databases, seed, version, earlier, n_earlier)
+    result = learner.rl_checkpoint(start, name, pool, databases, seed, version, earlier)
     new = result.checkpoint.checkpoint_id
     success = sum(row.succeeded for row in result.rollouts) / max(1, len(result.rollouts))
     yield from written(stage, "rl", result.rollouts, {"success_share": success}, new)
@@ -76,7 +74,8 @@ def rl_training(
     told = {
         "path": dg.MetadataValue.path(result.checkpoint.path),
         "parent_checkpoint_id": start.checkpoint_id,
-        "mean_of_runs": n_earlier + 1,
+        "mean_of_runs": len(stage.rounds) if earlier else 1,
+        "own_share": len(result.metrics) / result.checkpoint.n_steps,
     }
     yield stage.write("rl_checkpoint", [result.checkpoint], told, policy_version=new)
     if following := next_round(stage.round):

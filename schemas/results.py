@@ -175,7 +175,7 @@ class Checkpoint(Record):
     seed: Seed
     """Seed of every random choice behind this row."""
     n_steps: int = Field(ge=0)
-    """Optimizer steps."""
+    """Training steps; of a mean of runs those of all of them."""
     pool_version: Annotated[int, Unit("number")] | None = None
     """Version of the `task_pool` table that was trained on."""
 

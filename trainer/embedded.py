@@ -151,7 +151,6 @@ class EmbeddedTrainer:
         seed: int,
         pool_version: int | None = None,
         earlier: Checkpoint | None = None,
-        n_earlier: int = 0,
     ) -> RlResult:
         """GRPO from `start` on the pool, averaged with earlier runs from the same start.
 
@@ -162,10 +161,9 @@ class EmbeddedTrainer:
             databases: Their worlds.
             seed: Sampling noise, order of tasks and updates.
             pool_version: Of the stored pool, for the manifest.
-            earlier: The mean of `n_earlier` runs from the same start; the result is the mean of all n_earlier + 1.
-                What a run learnt adds up in the mean, its noise does not (model soups, arXiv 2203.05482; for policies
-                WARP, arXiv 2406.16768). None: the run alone.
-            n_earlier: Runs behind `earlier`.
+            earlier: The mean of earlier runs from the same start; the result is the mean of all, each weighing as many
+                steps as it took. What a run learnt adds up in the mean, its noise does not (model soups, arXiv
+                2203.05482; for policies WARP, arXiv 2406.16768). None: the run alone.
 
         Raises:
             ZeroVarianceError: no group of several steps in a row had spread: the tasks are all solved or all hopeless.
@@ -195,9 +193,11 @@ class EmbeddedTrainer:
                 weights = step.weights
                 bar.update()
                 bar.set_postfix(success=f"{step.metrics.success_rate or 0:.2f}")
+        n_steps = config.n_steps
         if earlier is not None:
-            weights = _mean(self._load(earlier).weights, n_earlier, weights)
-        naming = Naming(policy_name, "rl", seed, config.n_steps, start.checkpoint_id, pool_version)
+            n_steps += earlier.n_steps
+            weights = _mean(self._load(earlier).weights, weights, config.n_steps / n_steps)
+        naming = Naming(policy_name, "rl", seed, n_steps, start.checkpoint_id, pool_version)
         checkpoint = self._save(weights, loaded.manifest.policy_config, loaded.tokenizer, naming)
         return RlResult(checkpoint, rollouts, metrics)
 
@@ -250,9 +250,8 @@ class EmbeddedTrainer:
         )
 
 
-def _mean(earlier: "Weights", n_earlier: int, run: "Weights") -> "Weights":
-    """The mean of n_earlier + 1 runs, from the mean of the first n_earlier and the last one."""
-    share = 1 / (n_earlier + 1)
+def _mean(earlier: "Weights", run: "Weights", share: float) -> "Weights":
+    """The mean of all runs, from that of the earlier ones and the last one with its share."""
     return {name: earlier[name] * (1 - share) + value * share for name, value in run.items()}
 
 

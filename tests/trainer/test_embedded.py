@@ -87,12 +87,13 @@ def test_a_stored_episode_that_the_user_spoilt_has_no_advantage_and_gives_none_t
     assert rows[0].advantage > 1 and rows[3].user_fault == fault
 
 
-def test_the_mean_over_rounds_weighs_every_run_alike():
-    runs = [{"w": torch.tensor([value])} for value in (3.0, 6.0, 12.0)]
-    mean = runs[0]
-    for n_earlier, run in enumerate(runs[1:], start=1):
-        mean = _mean(mean, n_earlier, run)
-    assert mean["w"].item() == pytest.approx(7.0)
+def test_the_mean_over_rounds_weighs_every_run_by_its_steps():
+    runs = [(10, 3.0), (20, 6.0), (30, 12.0)]
+    mean, n_steps = {"w": torch.tensor([3.0])}, 10
+    for n_more, value in runs[1:]:
+        n_steps += n_more
+        mean = _mean(mean, {"w": torch.tensor([value])}, n_more / n_steps)
+    assert mean["w"].item() == pytest.approx(sum(n * value for n, value in runs) / 60)
 
 
 def test_a_growing_pool_gets_more_steps():
