@@ -18,6 +18,9 @@ PID_TAG = "faultline/pid"
 _SETTINGS = """\
 telemetry:
   enabled: false
+# Or a form that asks for an e-mail address lies over the first page.
+nux:
+  enabled: false
 # One machine, two cores: a second run at the same time makes both slower, and rounds must not overtake each other.
 concurrency:
   runs:
@@ -31,7 +34,7 @@ compute_logs:
 
 
 def prepare_home(root: str) -> Path:
-    """The folder that DAGSTER_HOME names, with telemetry off."""
+    """The folder that DAGSTER_HOME names, with telemetry and newsletter off."""
     home = folder_of(root) / HOME
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
