@@ -17,7 +17,7 @@ from assets.stage import derived_seed
 from assets.task_roles import TaskMaker
 from env_sim.pool import PatternPlan, rescored
 from jobs.runner import LoopRunner
-from schemas import Attempt, ConfigError, DatabaseRow, FailureCluster, PoolTask, Trajectory, Verdict
+from schemas import Attempt, ConfigError, DatabaseRow, FailureCluster, PoolTask, TaskError, Trajectory, Verdict
 from schemas.errors import EndpointRefusedError
 from schemas.store import Warehouse
 from tests.fixtures.chat_server import ChatServer, Served, completion, serving
@@ -163,6 +163,15 @@ def test_roles_mix_a_program_goes_on_from_a_model_and_a_model_from_a_program(tmp
     assert [verdict.reason for made in (read_by_program, read_by_model) for verdict in made.rows].count("ok") == len(
         read_by_program.rows
     ) + len(models.made)
+
+
+def test_sources_that_no_attempt_was_kept_for_are_an_error_that_says_what_to_make_again(tmp_path: Path):
+    plan = PatternPlan({"none": 2})
+    with ModelCalls(str(tmp_path), ROUND, "injected_tasks") as calls:
+        maker = TaskMaker(load_profile("smoke"), calls, databases(), lambda purpose: 5)
+        found = maker.explored(plan)
+        with pytest.raises(TaskError, match=r"kept for a pattern .* got none for 1; materialize source_trajectories"):
+            maker.written(plan, found.rows, found.attempts[1:], ())
 
 
 def test_an_endpoint_that_refuses_stops_the_stage_with_role_and_remedy_and_no_row(tmp_path: Path):
