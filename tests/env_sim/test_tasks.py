@@ -234,7 +234,7 @@ def test_a_patterns_tasks_are_a_fair_draw_whatever_else_is_wanted_beside_them():
         return sum("items" in tool for tool in tools) / 160
 
     alone = changed_items({})
-    # All of them change items; three standard errors of the difference are 0.17.
+    # They take mostly changes of items; three standard errors of the difference are 0.17.
     greedy = ("wrong_variant", "mixed_items", "variant_not_asked", "ambiguous_name", "stale_intent")
     assert changed_items(dict.fromkeys(greedy, 160)) == pytest.approx(alone, abs=0.17)
 
